@@ -1,0 +1,238 @@
+//! Making a closure run, and going back.
+//!
+//! The backend is chosen by the sort of closure. Going back is activating the prior closure by its
+//! own identity; going back to nothing takes away what is ours and puts back what it replaced.
+//! Not here: whether to do either (the agent's decisions), fetching (the cache is filled before).
+
+mod backend;
+mod bundle;
+mod store_path;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc, watch};
+use wavegate_proto::artifact::bundle::Bundle;
+use wavegate_proto::event::FailureClass;
+use wavegate_proto::ids::{ClosureId, ResourceId};
+use wavegate_proto::wire::agent::ResourceRef;
+use wavegate_proto::wire::resource::{Actor, ActorSource};
+
+pub use backend::{ActivationOutcome, Failure};
+
+use crate::cache::Cache;
+use crate::current::Current;
+use crate::probes::CheckRunner;
+use crate::resources::change::PassKind;
+use crate::resources::drift::{Correction, Corrections, Finding};
+use crate::resources::engine::{Engine, Limits};
+use crate::resources::error::{Doing as _, ResourceError};
+use crate::resources::host::{Host, OpenHostError};
+use crate::resources::status::{Charge, StatusChange, Statuses, WallClock};
+use crate::resources::steps::{Steps, Unhindered};
+use backend::{Backend as _, Order};
+use bundle::BundleBackend;
+use store_path::StorePathBackend;
+
+/// Where an activator works.
+#[derive(Debug)]
+pub struct Setup {
+    /// What a bundle's `/` stands for.
+    pub root: PathBuf,
+    /// The agent's own folder.
+    pub state_dir: PathBuf,
+    /// Closures and assets.
+    pub cache: Arc<Cache>,
+    /// Makes the checks of health gates.
+    pub checks: Arc<dyn CheckRunner>,
+    /// Told of every change before it happens.
+    pub steps: Arc<dyn Steps>,
+}
+
+/// Activates closures on this host, one at a time.
+#[derive(Debug)]
+pub struct Activator {
+    engine: Engine,
+    host: Arc<Host>,
+    current: Current,
+    satisfied: watch::Sender<BTreeSet<ResourceRef>>,
+    /// Held by whoever changes the host.
+    busy: Mutex<Corrections>,
+}
+
+/// Why a correction of drift could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum CorrectError {
+    /// The bundle cannot be worked on.
+    #[error(transparent)]
+    Resource(#[from] ResourceError),
+    /// The agent's own records cannot be written.
+    #[error("record the correction: {0}")]
+    Record(#[from] io::Error),
+}
+
+impl Activator {
+    /// An activator, and the changes of statuses as they happen.
+    ///
+    /// # Errors
+    /// When the root or the agent's own records cannot be read.
+    pub fn open(
+        setup: Setup,
+        clock: WallClock,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<StatusChange>), OpenHostError> {
+        let Setup { root, state_dir, cache, checks, steps } = setup;
+        let host = Arc::new(Host::open(&root, &state_dir, cache, Arc::clone(&steps))?);
+        let (statuses, changes) = Statuses::new(clock);
+        let engine = Engine::new(Arc::clone(&host), checks, Arc::new(statuses));
+        let activator = Self {
+            engine,
+            host,
+            current: Current::in_state_dir(&state_dir, steps),
+            satisfied: watch::Sender::new(BTreeSet::new()),
+            busy: Mutex::default(),
+        };
+        Ok((activator, changes))
+    }
+
+    /// What runs now, read from the system. `None`: nothing of ours.
+    ///
+    /// # Errors
+    /// When that cannot be known.
+    pub fn current(&self) -> io::Result<Option<ClosureId>> {
+        self.current.read()
+    }
+
+    /// The statuses of all resources.
+    #[must_use]
+    pub fn statuses(&self) -> &Arc<Statuses> {
+        self.engine.statuses()
+    }
+
+    /// What the running activation waits for on other hosts.
+    #[must_use]
+    pub fn awaiting(&self) -> watch::Receiver<Vec<ResourceRef>> {
+        self.engine.awaiting()
+    }
+
+    /// Tells what other hosts have completed; replaces what was told before.
+    pub fn set_satisfied(&self, satisfied: BTreeSet<ResourceRef>) {
+        self.satisfied.send_replace(satisfied);
+    }
+
+    /// Makes `closure` run; to be awaited to its end. Repeating it after it was cut off at any point leads to the same end.
+    /// `bundle` is its document; a store path has none.
+    pub async fn activate(
+        &self,
+        closure: &ClosureId,
+        bundle: Option<Arc<Bundle>>,
+        limits: Limits,
+    ) -> ActivationOutcome {
+        let _alone = self.busy.lock().await;
+        self.switch(Some(closure), bundle, limits).await
+    }
+
+    /// Goes back to `prior`, by its own identity; its document must be in the cache. `None`: to
+    /// nothing of ours.
+    pub async fn rollback(&self, prior: Option<&ClosureId>, limits: Limits) -> ActivationOutcome {
+        let _alone = self.busy.lock().await;
+        let bundle = match prior.and_then(ClosureId::blob) {
+            None => None,
+            Some(id) => match self.host.cache().closure(&id) {
+                Ok(Some(bundle)) => Some(Arc::new(bundle)),
+                Ok(None) => {
+                    return self.untouched("prior-missing", "it is not in the cache");
+                }
+                Err(error) => return self.untouched("prior-missing", &error.to_string()),
+            },
+        };
+        self.switch(prior, bundle, limits).await
+    }
+
+    /// Looks at every resource of `bundle`; changes nothing on the host.
+    pub async fn observe_all(&self, bundle: &Bundle) -> BTreeMap<ResourceId, Finding> {
+        self.engine.observe_all(bundle, &charge(bundle, ActorSource::Drift)).await
+    }
+
+    /// Puts right what `findings` show as wrong, where the bundle wants that.
+    ///
+    /// # Errors
+    /// When the bundle cannot be worked on, or the agent's own records cannot be written.
+    pub async fn correct(
+        &self,
+        bundle: &Bundle,
+        findings: &BTreeMap<ResourceId, Finding>,
+    ) -> Result<BTreeMap<ResourceId, Correction>, CorrectError> {
+        let mut corrections = self.busy.lock().await;
+        self.host.mark().begin();
+        let charge = charge(bundle, ActorSource::Drift);
+        let done = corrections.correct(&self.engine, bundle, &charge, findings).await;
+        self.host.mark().end(PassKind::Correction)?;
+        Ok(done?)
+    }
+
+    async fn switch(
+        &self,
+        target: Option<&ClosureId>,
+        bundle: Option<Arc<Bundle>>,
+        limits: Limits,
+    ) -> ActivationOutcome {
+        let order = Order { bundle, limits, satisfied: self.satisfied.subscribe() };
+        self.host.mark().begin();
+        let done = match target {
+            Some(ClosureId::StorePath(_)) => StorePathBackend.bring_about(order).await,
+            Some(ClosureId::Bundle(_)) | None => {
+                BundleBackend { engine: &self.engine, host: &self.host }.bring_about(order).await
+            }
+        };
+        // What runs is recorded before the mark of a change is cleared: cut off in between, the next
+        // pass says "changed" once too often, never once too little.
+        let recorded = done.and_then(|()| {
+            let changed = self.host.mark().changed();
+            let act = ResourceError::io("record", "what runs now");
+            self.current.write(target).doing(act)?;
+            self.host.mark().settle().doing(act)?;
+            Ok(changed)
+        });
+        match recorded {
+            Ok(changed) => ActivationOutcome::Complete { changed },
+            Err(failure) => self.failed(failure),
+        }
+    }
+
+    fn failed(&self, failure: Failure) -> ActivationOutcome {
+        let changed = self.host.mark().changed();
+        if let Err(error) = self.host.mark().end(PassKind::Activation) {
+            tracing::warn!(%error, "mark of a change not cleared");
+        }
+        let Failure { class, reason, detail } = failure;
+        ActivationOutcome::Failed { class, reason, changed, detail }
+    }
+
+    fn untouched(&self, reason: &str, detail: &str) -> ActivationOutcome {
+        self.host.mark().begin();
+        self.failed(Failure {
+            class: FailureClass::Host,
+            reason: reason.to_owned(),
+            detail: format!("the closure to go back to: {detail}"),
+        })
+    }
+}
+
+/// The setup of an activator that works for real below `root`.
+#[must_use]
+pub fn live_setup(
+    root: &Path,
+    state_dir: &Path,
+    cache: Arc<Cache>,
+    checks: Arc<dyn CheckRunner>,
+) -> Setup {
+    let steps = Arc::new(Unhindered);
+    Setup { root: root.to_owned(), state_dir: state_dir.to_owned(), cache, checks, steps }
+}
+
+fn charge(bundle: &Bundle, source: ActorSource) -> Charge {
+    let actor = Actor { identity: "wavegate-agent".to_owned(), source };
+    Charge { actor, profile: bundle.profile.clone() }
+}

@@ -1,0 +1,130 @@
+//! One method per route of the agent.
+
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use wavegate_proto::artifact::bundle::MAX_CLOSURE_BYTES;
+use wavegate_proto::ids::{BlobId, RolloutId};
+use wavegate_proto::wire::agent::{
+    Dispatch, EventsAnswer, EventsRequest, Heartbeat, HeartbeatAnswer, RolloutProof,
+};
+
+use super::error::ClientError;
+use super::{ControlPlane, body};
+use crate::cache::CacheWriter;
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// A poll may stay open this much longer than it asked to wait.
+const POLL_GRACE: Duration = Duration::from_secs(10);
+/// An asset of a gibibyte over a slow line.
+const ASSET_TIMEOUT: Duration = Duration::from_secs(3600);
+
+const MAX_SMALL_ANSWER_BYTES: u64 = 64 * 1024;
+const MAX_HEARTBEAT_ANSWER_BYTES: u64 = 1024 * 1024;
+/// A header of 256 KiB as base64, signatures, an entry and 64 hashes.
+const MAX_PROOF_BYTES: u64 = 512 * 1024;
+
+impl ControlPlane {
+    /// `POST /v1/agent/heartbeat`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says; so for every call here.
+    pub async fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<HeartbeatAnswer, ClientError> {
+        let request = self.request(Method::POST, "/v1/agent/heartbeat").json(heartbeat);
+        body::read_json(send(request).await?, MAX_HEARTBEAT_ANSWER_BYTES).await
+    }
+
+    /// `GET /v1/agent/dispatch`, waiting up to `wait_secs` for one.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn poll_dispatch(&self, wait_secs: u64) -> Result<Option<Dispatch>, ClientError> {
+        let path = format!("/v1/agent/dispatch?wait_secs={wait_secs}");
+        let timeout = Duration::from_secs(wait_secs) + POLL_GRACE;
+        let response = send(self.request(Method::GET, &path).timeout(timeout)).await?;
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        body::read_json(response, MAX_SMALL_ANSWER_BYTES).await.map(Some)
+    }
+
+    /// `POST /v1/agent/events`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn post_events(&self, request: &EventsRequest) -> Result<EventsAnswer, ClientError> {
+        let request = self.request(Method::POST, "/v1/agent/events").json(request);
+        body::read_json(send(request).await?, MAX_SMALL_ANSWER_BYTES).await
+    }
+
+    /// `POST /v1/agent/rollouts`: offers a header that the control plane has lost.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn offer_rollout(&self, proof: &RolloutProof) -> Result<(), ClientError> {
+        let request = self.request(Method::POST, "/v1/agent/rollouts").json(proof);
+        body::read(send(request).await?, MAX_SMALL_ANSWER_BYTES).await.map(drop)
+    }
+
+    /// `GET /v1/agent/rollouts/{id}`: not verified.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn rollout_proof(&self, id: &RolloutId) -> Result<RolloutProof, ClientError> {
+        let request = self.request(Method::GET, &format!("/v1/agent/rollouts/{id}"));
+        body::read_json(send(request).await?, MAX_PROOF_BYTES).await
+    }
+
+    /// `GET /v1/closures/{closure}`: the exact bytes, checked against their hash.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn closure(&self, closure: BlobId) -> Result<Vec<u8>, ClientError> {
+        let request = self.request(Method::GET, &format!("/v1/closures/{closure}"));
+        let bytes = body::read(send(request).await?, MAX_CLOSURE_BYTES as u64).await?;
+        if BlobId::of(&bytes) != closure {
+            return Err(ClientError::HashMismatch { wanted: closure });
+        }
+        Ok(bytes)
+    }
+
+    /// `GET /v1/assets/{asset}`: streams at most `limit_bytes` into `sink`, which checks the hash
+    /// when it is committed.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn asset(
+        &self,
+        asset: BlobId,
+        limit_bytes: u64,
+        sink: &mut CacheWriter<'_>,
+    ) -> Result<(), ClientError> {
+        let request = self.request(Method::GET, &format!("/v1/assets/{asset}"));
+        let mut response = send(request.timeout(ASSET_TIMEOUT)).await?;
+        let mut received = 0_u64;
+        while let Some(chunk) = next_chunk(&mut response).await? {
+            received += chunk.len() as u64;
+            if received > limit_bytes {
+                return Err(ClientError::TooLarge { limit_bytes });
+            }
+            sink.write(&chunk)?;
+        }
+        Ok(())
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base)).timeout(REQUEST_TIMEOUT)
+    }
+}
+
+/// The next part of a stream that may be long, but may not stall.
+async fn next_chunk(response: &mut Response) -> Result<Option<bytes::Bytes>, ClientError> {
+    match tokio::time::timeout(REQUEST_TIMEOUT, response.chunk()).await {
+        Ok(chunk) => Ok(chunk?),
+        Err(_elapsed) => Err(ClientError::Unreachable("the download stalled".to_owned())),
+    }
+}
+
+async fn send(request: RequestBuilder) -> Result<Response, ClientError> {
+    body::check(request.send().await?).await
+}

@@ -1,0 +1,68 @@
+//! Talking to the control plane: mutual TLS, one method per route, every answer bounded.
+//!
+//! An answer is never trusted: bodies have limits, redirects are not followed, what is signed is
+//! verified elsewhere, blobs are checked against their hash.
+//!
+//! Not here: when to call and what to do with an answer (see [`crate::daemon`]).
+
+mod backoff;
+mod body;
+mod calls;
+mod error;
+mod tls;
+
+pub use backoff::Backoff;
+pub use error::ClientError;
+pub use tls::{Credentials, TlsError, install_crypto_provider};
+
+use std::time::Duration;
+
+use wavegate_proto::wire::agent::PROTOCOL_VERSION;
+
+/// The request header that carries the protocol version.
+pub const PROTOCOL_HEADER: &str = "wavegate-protocol";
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer that is gone without a word is noticed after about half a minute.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(15);
+const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
+
+/// A control plane, as seen by one host. Cheap to clone; clones share their connections.
+#[derive(Debug, Clone)]
+pub struct ControlPlane {
+    http: reqwest::Client,
+    base: String,
+}
+
+impl ControlPlane {
+    /// A client for the control plane at `url`, which must be `https`.
+    ///
+    /// # Errors
+    /// When `url` or the credentials cannot be used.
+    pub fn new(url: &str, credentials: &Credentials) -> Result<Self, ClientError> {
+        let parsed = reqwest::Url::parse(url)
+            .map_err(|e| ClientError::BadUrl(format!("{url:?} is not a URL: {e}")))?;
+        if parsed.scheme() != "https" {
+            return Err(ClientError::BadUrl(format!("{url:?} must begin with https://")));
+        }
+        let mut headers = reqwest::header::HeaderMap::new();
+        headers.insert(PROTOCOL_HEADER, PROTOCOL_VERSION.into());
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(credentials.client_config()?)
+            .https_only(true)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .default_headers(headers)
+            .user_agent(concat!("wavegate-agent/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .tcp_keepalive(KEEP_ALIVE_INTERVAL)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .http2_keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)
+            .build()
+            .map_err(|e| ClientError::BadUrl(error::chain(&e)))?;
+        Ok(Self { http, base: parsed.as_str().trim_end_matches('/').to_owned() })
+    }
+}

@@ -1,0 +1,86 @@
+//! The client side of mutual TLS: TLS 1.3 only, one trusted root, our own certificate.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Why credentials cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read as PEM.
+    #[error("read {path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The certificate, key or root is not accepted.
+    #[error("set up TLS: {0}")]
+    Rustls(#[from] rustls::Error),
+}
+
+/// Our certificate and key, and the root the control plane must chain to.
+#[derive(Debug)]
+pub struct Credentials {
+    roots: Vec<CertificateDer<'static>>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Credentials {
+    /// Reads PEM files: the roots, our certificate chain (leaf first), our private key.
+    ///
+    /// # Errors
+    /// When a file cannot be read or holds nothing of its kind.
+    pub fn read(ca: &Path, certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        Ok(Self {
+            roots: certificates(ca)?,
+            chain: certificates(certificate)?,
+            key: PrivateKeyDer::from_pem_file(key).map_err(|e| file_error(key, &e))?,
+        })
+    }
+
+    /// Our own certificate, DER.
+    #[must_use]
+    pub fn leaf(&self) -> &CertificateDer<'static> {
+        &self.chain[0]
+    }
+
+    pub(super) fn client_config(&self) -> Result<rustls::ClientConfig, TlsError> {
+        let mut roots = rustls::RootCertStore::empty();
+        for root in &self.roots {
+            roots.add(root.clone())?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(self.chain.clone(), self.key.clone_key())?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|e| file_error(path, &e))?;
+    if found.is_empty() {
+        let reason = "no certificate in it".to_owned();
+        return Err(TlsError::File { path: path.to_owned(), reason });
+    }
+    Ok(found)
+}
+
+fn file_error(path: &Path, error: &rustls::pki_types::pem::Error) -> TlsError {
+    TlsError::File { path: path.to_owned(), reason: error.to_string() }
+}
+
+/// Makes ring the process's TLS provider, as every binary must before its first connection.
+pub fn install_crypto_provider() {
+    // A second call, from a program that embeds the agent, finds it installed already.
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+}

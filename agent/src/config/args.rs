@@ -1,0 +1,100 @@
+//! The command line of `wavegate-agent`, also embedded as `wavegate agent …`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use serde::{Deserialize, Serialize};
+
+/// The agent on each host: verifies, activates, probes and rolls back.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "wavegate-agent", version)]
+pub struct AgentArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: AgentCommand,
+}
+
+/// What the agent can be asked to do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum AgentCommand {
+    /// Run the daemon.
+    Run(RunArgs),
+    /// Show where this host is in its rollouts.
+    Status(ReadArgs),
+    /// Show the resources of the closure that runs.
+    Resources(ReadArgs),
+    /// Show what the agent did, in order.
+    Journal(JournalArgs),
+}
+
+/// Arguments of `run`. Each is also a key of the configuration file, in `snake_case`.
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunArgs {
+    /// Where the agent keeps what must survive a restart.
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_dir: Option<PathBuf>,
+    /// The trust file: which keys release to this fleet.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust: Option<PathBuf>,
+    /// The control plane, `https://…`.
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The root that the control plane's certificate chains to (PEM).
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// This host's certificate (PEM); it names the host.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// Put every path of a bundle under this folder (for tests and demos).
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// Let bundles run shell jobs on this host.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_shell_jobs: bool,
+    /// Let exec probes run as root on this host.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_root_exec: bool,
+    /// How often to look for drift, such as `5m`.
+    #[arg(long, value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift_interval: Option<String>,
+    /// A TOML file with these same settings, keys in `snake_case`.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+}
+
+/// Arguments of the reading commands.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ReadArgs {
+    /// Where the agent keeps its state.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `journal`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct JournalArgs {
+    /// Where and how.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// Only this rollout, `channel@ref`.
+    #[arg(long, value_name = "ID")]
+    pub rollout: Option<String>,
+}

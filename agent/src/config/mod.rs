@@ -1,0 +1,134 @@
+//! What the agent is told to do: the command line, over the configuration file, over defaults.
+//!
+//! Not here: the trust file (see `wavegate_proto::trust`).
+
+mod args;
+mod duration;
+mod file;
+
+pub use args::{AgentArgs, AgentCommand, JournalArgs, ReadArgs, RunArgs};
+pub use duration::parse_duration;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::exit::{Exit, Failure};
+
+/// The longest interval of the drift check.
+const MAX_DRIFT_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+
+/// Everything `run` needs, complete and checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the agent keeps what must survive a restart.
+    pub state_dir: PathBuf,
+    /// The trust file.
+    pub trust: PathBuf,
+    /// The control plane, `https://…`.
+    pub url: String,
+    /// The root that the control plane's certificate chains to, PEM.
+    pub ca: PathBuf,
+    /// This host's certificate, PEM.
+    pub cert: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// Every path of a bundle is put under this folder.
+    pub root: PathBuf,
+    /// Whether bundles may run shell jobs here.
+    pub allow_shell_jobs: bool,
+    /// Whether exec probes may run as root here.
+    pub allow_root_exec: bool,
+    /// How often drift is looked for, before jitter.
+    pub drift_interval: Duration,
+}
+
+impl Settings {
+    /// Puts the command line over the configuration file over the defaults.
+    ///
+    /// # Errors
+    /// Exit code 2: an unreadable file, an unknown key, a missing or malformed value.
+    pub fn resolve(args: &RunArgs) -> Result<Self, Failure> {
+        let layered = file::layer(args)?;
+        let drift_interval = layered.drift_interval.as_deref().unwrap_or("5m");
+        let drift_interval = parse_duration(drift_interval)
+            .map_err(|e| usage(format!("read drift-interval: {e}")))?
+            .clamp(Duration::from_millis(100), MAX_DRIFT_INTERVAL);
+        Ok(Self {
+            state_dir: layered.state_dir.unwrap_or_else(default_state_dir),
+            trust: required(layered.trust, "trust")?,
+            url: required(layered.url, "url")?,
+            ca: required(layered.ca, "ca")?,
+            cert: required(layered.cert, "cert")?,
+            key: required(layered.key, "key")?,
+            root: layered.root.unwrap_or_else(|| PathBuf::from("/")),
+            allow_shell_jobs: layered.allow_shell_jobs,
+            allow_root_exec: layered.allow_root_exec,
+            drift_interval,
+        })
+    }
+}
+
+/// `/var/lib/wavegate-agent` for root, else below the user's own state folder (XDG).
+#[must_use]
+pub fn default_state_dir() -> PathBuf {
+    const NAME: &str = "wavegate-agent";
+    if rustix::process::geteuid().is_root() {
+        return Path::new("/var/lib").join(NAME);
+    }
+    if let Some(state_home) = std::env::var_os("XDG_STATE_HOME") {
+        return PathBuf::from(state_home).join(NAME);
+    }
+    let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
+    home.join(".local/state").join(NAME)
+}
+
+fn usage(message: String) -> Failure {
+    Failure::new(Exit::Usage, message)
+}
+
+fn required<T>(value: Option<T>, flag: &str) -> Result<T, Failure> {
+    value.ok_or_else(|| {
+        usage(format!("start: --{flag} is missing"))
+            .hint("give it on the command line or in the file named by --config")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(config: &str) -> (tempfile::TempDir, RunArgs) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.toml");
+        std::fs::write(&path, config).unwrap();
+        (dir, RunArgs { config: Some(path), ..RunArgs::default() })
+    }
+
+    const COMPLETE: &str =
+        "trust = \"t\"\nurl = \"https://cp\"\nca = \"c\"\ncert = \"x\"\nkey = \"k\"\n";
+
+    #[test]
+    fn the_command_line_wins_over_the_file() {
+        let (_dir, mut args) = args(&format!("{COMPLETE}allow_shell_jobs = true\n"));
+        args.url = Some("https://other".to_owned());
+        let settings = Settings::resolve(&args).unwrap();
+        assert_eq!(settings.url, "https://other");
+        assert_eq!(settings.trust, PathBuf::from("t"));
+        assert!(settings.allow_shell_jobs);
+        assert_eq!(settings.drift_interval, Duration::from_secs(300));
+    }
+
+    #[test]
+    fn o5_an_unknown_key_is_refused_with_a_suggestion() {
+        let (_dir, args) = args(&format!("{COMPLETE}drift_intervall = \"5m\"\n"));
+        let failure = Settings::resolve(&args).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.message.contains("did you mean \"drift_interval\"?"), "{failure}");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let failure = Settings::resolve(&RunArgs::default()).unwrap_err();
+        assert!(failure.message.contains("--trust"), "{failure}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Filling the cache with a closure and its assets; tried again until the time is up (A5).
+//!
+//! Not here: the calls (see [`crate::client`]), what is kept for how long (see [`crate::cache`]).
+
+use tokio::time::Instant;
+use wavegate_proto::artifact::bundle::{Bundle, FileContent, ResourceSpec};
+use wavegate_proto::event::FailureClass;
+use wavegate_proto::ids::BlobId;
+
+use super::shell::Shell;
+use crate::cache::{CacheError, Item};
+use crate::client::ClientError;
+
+/// Why a closure could not be fetched in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FetchFailure {
+    pub(super) class: FailureClass,
+    pub(super) reason: &'static str,
+    pub(super) detail: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error("fetch {0}: {1}")]
+    Client(BlobId, ClientError),
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+impl FetchError {
+    /// A control plane that is down, busy or wrong speaks against nobody's closure (E18).
+    fn class(&self) -> FailureClass {
+        match self {
+            Self::Client(_, ClientError::Store(error)) | Self::Cache(error) => error.class(),
+            Self::Client(_, _) => FailureClass::Network,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Client(_, ClientError::Store(error)) | Self::Cache(error) => error.reason(),
+            Self::Client(_, _) => "fetch-failed",
+        }
+    }
+}
+
+impl Shell {
+    /// The document of `closure`, with every asset it names in the cache.
+    pub(super) async fn fetch_closure(
+        &self,
+        closure: BlobId,
+        deadline: Instant,
+    ) -> Result<Bundle, FetchFailure> {
+        let mut backoff = self.backoff();
+        loop {
+            let error = match tokio::time::timeout_at(deadline, self.fetch_once(closure)).await {
+                Ok(Ok(bundle)) => return Ok(bundle),
+                Ok(Err(error)) => error,
+                Err(_elapsed) => {
+                    let late = ClientError::Unreachable("it took too long".to_owned());
+                    FetchError::Client(closure, late)
+                }
+            };
+            let wait = match &error {
+                FetchError::Client(_, error) => backoff.after_error(error),
+                FetchError::Cache(_) => backoff.after_failure(),
+            };
+            let is_final = error.class() == FailureClass::Artifact;
+            if is_final || Instant::now() + wait >= deadline {
+                let (class, reason) = (error.class(), error.reason());
+                return Err(FetchFailure { class, reason, detail: error.to_string() });
+            }
+            tracing::warn!(%closure, %error, "fetch is tried again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn fetch_once(&self, closure: BlobId) -> Result<Bundle, FetchError> {
+        let cached = tokio::task::block_in_place(|| self.cache.closure(&closure))?;
+        let bundle = match cached {
+            Some(bundle) => bundle,
+            None => self.fetch_document(closure).await?,
+        };
+        for resource in &bundle.resources {
+            match &resource.spec {
+                ResourceSpec::File(file) => match &file.content {
+                    FileContent::Asset { asset, size } => self.fetch_asset(*asset, *size).await?,
+                    FileContent::Inline(_) => {}
+                },
+                ResourceSpec::Directory(_) | ResourceSpec::Unknown { .. } => {}
+            }
+        }
+        Ok(bundle)
+    }
+
+    async fn fetch_document(&self, closure: BlobId) -> Result<Bundle, FetchError> {
+        let fetched = self.control_plane.closure(closure).await;
+        let bytes = fetched.map_err(|error| FetchError::Client(closure, error))?;
+        let kept = tokio::task::block_in_place(|| {
+            self.cache.put(Item::Closure(closure), &bytes)?;
+            self.cache.closure(&closure)
+        })?;
+        let missing = || CacheError::NoBundle { id: closure, why: "it was evicted".to_owned() };
+        Ok(kept.ok_or_else(missing)?)
+    }
+
+    async fn fetch_asset(&self, asset: BlobId, size: u64) -> Result<(), FetchError> {
+        if self.cache.contains(Item::Asset(asset)) {
+            return Ok(());
+        }
+        let mut writer = self.cache.writer(Item::Asset(asset))?;
+        let fetched = self.control_plane.asset(asset, size, &mut writer).await;
+        fetched.map_err(|error| FetchError::Client(asset, error))?;
+        Ok(tokio::task::block_in_place(|| writer.commit())?)
+    }
+}

@@ -1,0 +1,103 @@
+//! What all workers share: the host, the control plane, whom to believe, and the way to the reducer.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Notify, watch};
+use tokio_util::sync::CancellationToken;
+use wavegate_proto::artifact::bundle::Bundle;
+use wavegate_proto::ids::{ClosureId, HostName};
+use wavegate_proto::trust::TrustFile;
+use wavegate_proto::wire::agent::ResourceRef;
+use wavegate_state_machine::agent::ProbeSchedule;
+
+use super::inbox::Inbox;
+use super::memory::Memory;
+use crate::activation::Activator;
+use crate::cache::{Cache, CacheError};
+use crate::client::{Backoff, ControlPlane};
+use crate::probes::CheckRunner;
+use crate::resources::change::ChangeMark;
+use crate::resources::steps::Unhindered;
+
+/// The shortest and the longest pace a control plane may set (G2).
+pub(super) const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
+pub(super) const MAX_HEARTBEAT: Duration = Duration::from_secs(600);
+
+/// The pace before the control plane has set one.
+pub(super) const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(60);
+
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+pub(super) struct Shell {
+    pub(super) host: HostName,
+    pub(super) trust: TrustFile,
+    pub(super) control_plane: ControlPlane,
+    pub(super) cache: Arc<Cache>,
+    pub(super) activator: Activator,
+    pub(super) checks: Arc<dyn CheckRunner>,
+    pub(super) state_dir: std::path::PathBuf,
+    pub(super) inbox: Inbox,
+    pub(super) memory: Memory,
+    /// Held by whoever may change resources: an activation, or a look for drift.
+    pub(super) hands: Mutex<()>,
+    /// How often heartbeats are sent.
+    pub(super) pace: watch::Sender<Duration>,
+    pub(super) heartbeat_now: Notify,
+    pub(super) more_to_post: Notify,
+    pub(super) stop: CancellationToken,
+}
+
+impl Shell {
+    /// A back-off that knocks about as often as heartbeats do, once the control plane is gone.
+    pub(super) fn backoff(&self) -> Backoff {
+        let pace = *self.pace.borrow();
+        Backoff::new(FIRST_RETRY, pace.clamp(MIN_HEARTBEAT, LONGEST_RETRY))
+    }
+
+    /// The document of a closure in the cache; `None` for what is not there or is a store path.
+    pub(super) fn bundle(&self, closure: &ClosureId) -> Result<Option<Bundle>, CacheError> {
+        let Some(blob) = closure.blob() else { return Ok(None) };
+        tokio::task::block_in_place(|| self.cache.closure(&blob))
+    }
+
+    /// Keeps what is in use from being evicted.
+    pub(super) fn pin_in_use(&self) {
+        let in_use = self.inbox.view().borrow().in_use.clone();
+        if let Err(error) = tokio::task::block_in_place(|| self.cache.pin(&in_use)) {
+            tracing::warn!(%error, "pins of the cache not changed");
+        }
+    }
+
+    /// Whether an activation that was cut off by a restart has changed something.
+    pub(super) fn cut_off_pass_changed(&self) -> bool {
+        ChangeMark::open(&self.state_dir, Arc::new(Unhindered)).changed()
+    }
+
+    /// Other hosts have completed these.
+    pub(super) fn satisfied(&self, resources: Vec<ResourceRef>) {
+        self.activator.set_satisfied(resources.into_iter().collect::<BTreeSet<_>>());
+    }
+
+    /// Sleeps, but not beyond the end of the program.
+    pub(super) async fn pause(&self, wait: Duration) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// The probes of a bundle, as the decisions know them.
+pub(super) fn schedules(bundle: &Bundle) -> Vec<ProbeSchedule> {
+    let declared = bundle.declared_probes().into_iter().zip(&bundle.probes);
+    declared
+        .map(|(declared, probe)| ProbeSchedule {
+            declared,
+            interval_secs: probe.interval_secs,
+            timeout_secs: probe.timeout_secs,
+        })
+        .collect()
+}

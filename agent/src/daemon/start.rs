@@ -1,0 +1,211 @@
+//! From settings to everything that must be at hand before the agent can begin.
+//!
+//! Nothing is written before the lock is held and every file was found to be of a version this agent
+//! knows.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use wavegate_proto::ids::ClosureId;
+use wavegate_proto::trust::TrustFile;
+use wavegate_state_machine::agent::{Restored, StoredJournal};
+
+use super::lock::{LockError, StateLock};
+use super::plan::verify_history;
+use super::shell::schedules;
+use crate::activation::{Activator, live_setup};
+use crate::cache::Cache;
+use crate::client::{ControlPlane, Credentials};
+use crate::clock;
+use crate::config::Settings;
+use crate::exit::{Exit, Failure};
+use crate::identity::Identity;
+use crate::journal::{Journal, JournalError, RawJournal, Stored};
+use crate::probes::{CheckRunner, LocalChecks, RootExec};
+use crate::resources::status::{StatusChange, Tracked};
+use crate::snapshot::{self, Snapshot, SnapshotError, SnapshotFile};
+
+/// The most bytes of closures and assets that are kept.
+const MAX_CACHE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+
+/// Everything that was found.
+pub(super) struct Start {
+    pub(super) _lock: StateLock,
+    pub(super) identity: Identity,
+    pub(super) trust: TrustFile,
+    pub(super) control_plane: ControlPlane,
+    pub(super) journal: Journal,
+    pub(super) restored: Restored,
+    pub(super) cache: Arc<Cache>,
+    pub(super) checks: Arc<dyn CheckRunner>,
+    pub(super) activator: Activator,
+    pub(super) changes: UnboundedReceiver<StatusChange>,
+    pub(super) snapshot: Snapshot,
+    pub(super) snapshot_file: SnapshotFile,
+}
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Failed, error)
+}
+
+fn usage(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Usage, error)
+}
+
+/// Opens everything.
+pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
+    let trust = read_trust(&settings.trust)?;
+    let (identity, control_plane) = connect(settings, &trust)?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&settings.state_dir)
+        .map_err(|e| failed(format!("make {}: {e}", settings.state_dir.display())))?;
+    let lock = StateLock::take(&settings.state_dir).map_err(lock_failure)?;
+    let loaded = snapshot::load(&settings.state_dir, clock::wall()).map_err(snapshot_failure)?;
+    for complaint in &loaded.complaints {
+        tracing::error!(complaint, "degraded: state.json");
+    }
+    let journal = Journal::open(&settings.state_dir).map_err(journal_failure)?;
+    let stored = journal.load().map_err(journal_failure)?;
+    let cache = open_cache(settings, &stored)?;
+    let root_exec = if settings.allow_root_exec { RootExec::Allowed } else { RootExec::Refused };
+    let checks: Arc<dyn CheckRunner> =
+        Arc::new(LocalChecks::new(settings.root.clone(), root_exec).map_err(failed)?);
+    let setup = live_setup(&settings.root, &settings.state_dir, cache.clone(), checks.clone());
+    let (activator, changes) = Activator::open(setup, Arc::new(clock::wall)).map_err(failed)?;
+    let restored = restore(&identity, &trust, &cache, &activator, stored)?;
+    let snapshot = loaded.snapshot.clone().unwrap_or_default();
+    let tracked = snapshot.resources.iter();
+    let tracked = tracked.map(|(id, entry)| {
+        (id.clone(), Tracked { kind: entry.kind, status: entry.status.clone() })
+    });
+    activator.statuses().restore(tracked.collect());
+    Ok(Start {
+        _lock: lock,
+        identity,
+        trust,
+        control_plane,
+        journal,
+        restored,
+        cache,
+        checks,
+        activator,
+        changes,
+        snapshot,
+        snapshot_file: SnapshotFile::new(&settings.state_dir, loaded.snapshot),
+    })
+}
+
+fn read_trust(path: &Path) -> Result<TrustFile, Failure> {
+    let bytes = std::fs::read(path).map_err(|e| usage(format!("read {}: {e}", path.display())))?;
+    TrustFile::parse(&bytes).map_err(|e| usage(format!("read {}: {e}", path.display())))
+}
+
+/// Who we are and whom we talk to.
+fn connect(settings: &Settings, trust: &TrustFile) -> Result<(Identity, ControlPlane), Failure> {
+    warn_if_readable_by_others(&settings.key);
+    let credentials =
+        Credentials::read(&settings.ca, &settings.cert, &settings.key).map_err(usage)?;
+    let identity = Identity::of_certificate(credentials.leaf()).map_err(usage)?;
+    if identity.fleet != trust.fleet {
+        let message = format!(
+            "match the certificate with the trust file: {} is a host of fleet {}, trusted is {}",
+            identity.host, identity.fleet, trust.fleet
+        );
+        return Err(usage(message).hint("give the trust file and the certificate of one fleet"));
+    }
+    let control_plane = ControlPlane::new(&settings.url, &credentials).map_err(usage)?;
+    Ok((identity, control_plane))
+}
+
+fn warn_if_readable_by_others(key: &Path) {
+    let mode = std::fs::metadata(key).map_or(0, |meta| meta.permissions().mode());
+    if mode & 0o077 != 0 {
+        tracing::warn!(key = %key.display(), "the private key can be read by others: chmod 600 it");
+    }
+}
+
+fn open_cache(settings: &Settings, stored: &Stored) -> Result<Arc<Cache>, Failure> {
+    // Everything ever activated is kept until the decisions say what is in use.
+    let pinned: BTreeSet<_> =
+        stored.activated.iter().filter_map(|activated| activated.closure.blob()).collect();
+    Cache::open(&settings.state_dir, MAX_CACHE_BYTES, pinned).map(Arc::new).map_err(failed)
+}
+
+fn restore(
+    identity: &Identity,
+    trust: &TrustFile,
+    cache: &Cache,
+    activator: &Activator,
+    stored: Stored,
+) -> Result<Restored, Failure> {
+    let current = activator.current().map_err(|e| failed(format!("find out what runs: {e}")))?;
+    let journals = stored.journals.into_iter();
+    let journals = journals.map(|journal| verified(identity, trust, cache, journal)).collect();
+    Ok(Restored {
+        host: identity.host.clone(),
+        boot_id: clock::boot_id().map_err(|e| failed(format!("find out which boot: {e}")))?,
+        meta: stored.meta,
+        journals,
+        activated: stored.activated,
+        rejected: stored.rejected,
+        current,
+    })
+}
+
+/// A journal with its plan verified again, by the keys trusted now.
+fn verified(
+    identity: &Identity,
+    trust: &TrustFile,
+    cache: &Cache,
+    journal: RawJournal,
+) -> StoredJournal {
+    let RawJournal { rollout_id, journal_id, proof, entries } = journal;
+    let plan = proof.as_ref().and_then(|proof| {
+        verify_history(trust, &identity.host, proof)
+            .inspect_err(|e| tracing::error!(rollout = %rollout_id, %e, "plan no longer verifies"))
+            .ok()
+    });
+    let closure = plan.as_ref().map(|plan| &plan.entry.closure);
+    let bundle = closure.and_then(ClosureId::blob).and_then(|blob| {
+        cache
+            .closure(&blob)
+            .inspect_err(|e| tracing::error!(%blob, %e, "closure in the cache not usable"))
+            .ok()
+            .flatten()
+    });
+    let probes = bundle.as_ref().map(schedules).unwrap_or_default();
+    StoredJournal { rollout_id, journal_id, proof, plan, probes, entries }
+}
+
+fn lock_failure(error: LockError) -> Failure {
+    match error {
+        LockError::Held => Failure::new(Exit::StateUnusable, error)
+            .hint("stop the other agent, or give this one another --state-dir"),
+        LockError::Io(_) => failed(error),
+    }
+}
+
+fn snapshot_failure(error: SnapshotError) -> Failure {
+    match error {
+        SnapshotError::NewerVersion { .. } => Failure::new(Exit::StateUnusable, error)
+            .hint("run the newer agent, or delete state.json: the journal has what counts"),
+        SnapshotError::Io(_) => failed(error),
+    }
+}
+
+fn journal_failure(error: JournalError) -> Failure {
+    match error {
+        JournalError::NewerVersion { .. } => {
+            Failure::new(Exit::StateUnusable, error).hint("run the newer agent")
+        }
+        JournalError::DiskFull => Failure::new(Exit::CommitFailed, error),
+        JournalError::Sqlite(_) | JournalError::Migration(_) | JournalError::Damaged(_) => {
+            failed(error)
+        }
+    }
+}

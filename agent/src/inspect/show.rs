@@ -1,0 +1,68 @@
+//! The same documents for people.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// One line, without the rest of it when a text cannot be written: writing to a string never fails.
+fn line(out: &mut String, arguments: std::fmt::Arguments<'_>) {
+    let _infallible = out.write_fmt(arguments);
+    out.push('\n');
+}
+
+pub(super) fn status(document: &Value) -> String {
+    let mut out = String::new();
+    line(&mut out, format_args!("runs     {}", text(&document["current_closure"])));
+    line(&mut out, format_args!("serial   {}", text(&document["serial"])));
+    for rollout in items(&document["rollouts"]) {
+        line(
+            &mut out,
+            format_args!(
+                "rollout  {}  {} entries, last {} at {}, {} not answered yet",
+                text(&rollout["rollout_id"]),
+                text(&rollout["last_seq"]),
+                text(&rollout["last_event"]),
+                text(&rollout["last_at"]),
+                text(&rollout["unanswered"]),
+            ),
+        );
+    }
+    for rejected in items(&document["rejected"]) {
+        let (closure, rollout) = (text(&rejected["closure"]), text(&rejected["rollout_id"]));
+        line(&mut out, format_args!("rejected {closure} of {rollout}"));
+    }
+    out
+}
+
+pub(super) fn resources(document: &Value) -> String {
+    let mut out = String::new();
+    for resource in items(document) {
+        let [id, kind, status, drift, error] =
+            ["id", "kind", "status", "drift", "error"].map(|key| text(&resource[key]));
+        line(&mut out, format_args!("{id:<24} {kind:<12} {status:<10} drift {drift:<8} {error}"));
+    }
+    out
+}
+
+pub(super) fn journal(document: &Value) -> String {
+    let mut out = String::new();
+    for entry in items(document) {
+        let [rollout, seq, at, answer] =
+            ["rollout_id", "seq", "at", "answer"].map(|key| text(&entry[key]));
+        let event = &entry["event"];
+        line(&mut out, format_args!("{at}  {rollout} {seq:>4} {answer:<11} {event}"));
+    }
+    out
+}

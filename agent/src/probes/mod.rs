@@ -1,0 +1,124 @@
+//! Asking whether the host is healthy: over HTTP, over TCP, or by running a program.
+//!
+//! A check that cannot be made is a failed check with a reason; there is no third outcome.
+//! Not here: what a result counts for (the agent's decisions), gates of resources (`resources`).
+
+mod exec;
+mod http;
+pub mod scheduler;
+mod tcp;
+
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use wavegate_proto::artifact::bundle::Check;
+use wavegate_proto::event::ProbeOutcome;
+
+pub use scheduler::{ProbeReport, Scheduler};
+
+use crate::resources::accounts::Accounts;
+
+/// The most bytes of a body, or of a program's output, that are looked at.
+pub const MAX_OUTPUT_BYTES: usize = 64 * 1024;
+
+/// The outcome of one check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckResult {
+    /// As expected or not.
+    pub outcome: ProbeOutcome,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
+impl CheckResult {
+    /// As expected.
+    #[must_use]
+    pub fn pass() -> Self {
+        Self { outcome: ProbeOutcome::Pass, reason: None }
+    }
+
+    /// Not as expected.
+    #[must_use]
+    pub fn fail(reason: impl Into<String>) -> Self {
+        Self { outcome: ProbeOutcome::Fail, reason: Some(reason.into()) }
+    }
+}
+
+/// A check under way.
+pub type Checking<'a> = Pin<Box<dyn Future<Output = CheckResult> + Send + 'a>>;
+
+/// Makes checks.
+pub trait CheckRunner: fmt::Debug + Send + Sync {
+    /// Makes one, in at most `timeout`. Dropped before its end, it leaves nothing running.
+    fn run<'a>(&'a self, check: &'a Check, timeout: Duration) -> Checking<'a>;
+}
+
+/// Whether the host's own configuration lets exec checks run as root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RootExec {
+    /// They may.
+    Allowed,
+    /// They may not.
+    Refused,
+}
+
+/// Makes checks for real.
+#[derive(Debug)]
+pub struct LocalChecks {
+    client: reqwest::Client,
+    root: PathBuf,
+    root_exec: RootExec,
+    accounts: Accounts,
+}
+
+impl LocalChecks {
+    /// Checks made from this host; programs find `root` in `WAVEGATE_ROOT`. A TLS provider must have
+    /// been installed for the process before.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up.
+    pub fn new(root: PathBuf, root_exec: RootExec) -> Result<Self, reqwest::Error> {
+        Ok(Self { client: http::client()?, root, root_exec, accounts: Accounts::default() })
+    }
+}
+
+impl CheckRunner for LocalChecks {
+    fn run<'a>(&'a self, check: &'a Check, timeout: Duration) -> Checking<'a> {
+        Box::pin(async move {
+            match check {
+                Check::Http { url, method, expect_status, body_contains, headers } => {
+                    let expected = http::Expected {
+                        status: expect_status,
+                        body_contains: body_contains.as_deref(),
+                    };
+                    let asked = http::ask(&self.client, (method, url), headers, &expected);
+                    within(timeout, asked).await
+                }
+                Check::Tcp { address } => within(timeout, tcp::ask(address)).await,
+                Check::Exec { argv, env, user, expect_exit } => {
+                    let program = exec::Program {
+                        argv,
+                        env,
+                        root: &self.root,
+                        identity: exec::identity(&self.accounts, user, self.root_exec),
+                    };
+                    exec::ask(program, *expect_exit, timeout).await
+                }
+            }
+        })
+    }
+}
+
+async fn within(timeout: Duration, asked: impl Future<Output = CheckResult>) -> CheckResult {
+    match tokio::time::timeout(timeout, asked).await {
+        Ok(result) => result,
+        Err(_) => timed_out(timeout),
+    }
+}
+
+fn timed_out(timeout: Duration) -> CheckResult {
+    CheckResult::fail(format!("no answer within {} ms", timeout.as_millis()))
+}

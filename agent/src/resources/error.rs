@@ -1,0 +1,237 @@
+//! Why a resource is not as it should be, and whose failure that is.
+//!
+//! Not here: what follows from it (see `engine` and the agent's decisions).
+
+use std::io;
+
+use wavegate_proto::event::FailureClass;
+use wavegate_proto::ids::{BlobId, ResourceId};
+use wavegate_proto::wire::agent::ResourceRef;
+
+/// Why a resource could not be brought to, or shown to be in, its wanted state.
+#[derive(Debug, thiserror::Error)]
+pub enum ResourceError {
+    /// A kind, or a key of a kind, that this build does not know.
+    #[error("resource {id} is of a kind this agent does not know: {why}")]
+    UnknownKind {
+        /// The resource.
+        id: ResourceId,
+        /// What is not known.
+        why: String,
+    },
+    /// The bundle has a version this build does not know.
+    #[error("the bundle has schema version {found}, this agent reads 1")]
+    UnsupportedSchema {
+        /// Its version.
+        found: u32,
+    },
+    /// The bundle contradicts itself.
+    #[error("{what}")]
+    BadBundle {
+        /// A stable code.
+        reason: &'static str,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// No space, or no quota, left.
+    #[error("no space left on the device while {doing} {path}")]
+    DiskFull {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: String,
+    },
+    /// The folder that should hold it is not there.
+    #[error("the folder of {path} does not exist")]
+    ParentMissing {
+        /// The path as the bundle writes it.
+        path: String,
+    },
+    /// Something of another type is in its place.
+    #[error("{path} is {found}: left alone")]
+    UnexpectedType {
+        /// The path as the bundle writes it.
+        path: String,
+        /// What is there.
+        found: &'static str,
+    },
+    /// G28: a symbolic link on the way belongs to somebody who must not steer us.
+    #[error("{path} leads through a symbolic link owned by uid {uid}: not followed")]
+    ForeignLink {
+        /// The path as the bundle writes it.
+        path: String,
+        /// The link's owner.
+        uid: u32,
+    },
+    /// A user or group that this host does not have.
+    #[error("this host has no {what} named {name:?}")]
+    UnknownAccount {
+        /// `user` or `group`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// An asset that should be in the cache is not.
+    #[error("asset {asset} is not in the cache")]
+    AssetMissing {
+        /// The asset.
+        asset: BlobId,
+    },
+    /// An asset in the cache is not what its name says.
+    #[error("asset {asset} in the cache has other content than its name says")]
+    AssetCorrupt {
+        /// The asset.
+        asset: BlobId,
+    },
+    /// What should be put back is no longer in the state folder.
+    #[error("the saved content of {path} is missing: left alone")]
+    SavedMissing {
+        /// The path as the bundle wrote it.
+        path: String,
+    },
+    /// The health gate did not pass within its budget.
+    #[error("health gate failed after {attempts} checks: {last}")]
+    GateFailed {
+        /// How many checks were made.
+        attempts: u32,
+        /// Why the last one failed.
+        last: String,
+    },
+    /// A resource of another host did not come in time.
+    #[error("waited too long for {} on host {}", .of.resource, .of.host)]
+    AwaitTimeout {
+        /// What was waited for.
+        of: ResourceRef,
+    },
+    /// The time for the whole activation is over.
+    #[error("the time for the activation is over: {last}")]
+    OutOfTime {
+        /// What was going on.
+        last: String,
+    },
+    /// The task that worked on it came to an end on its own.
+    #[error("the worker stopped: {0}")]
+    Worker(String),
+    /// Anything else the operating system refused.
+    #[error("{doing} {path}: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+/// Whether trying the same again soon may help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// It may.
+    Soon,
+    /// It will not.
+    Never,
+}
+
+impl ResourceError {
+    /// Says what is being done to which path, for the case that the system refuses.
+    pub(crate) fn io<'a>(doing: &'static str, path: &'a str) -> Act<'a> {
+        Act { doing, path }
+    }
+
+    /// Whose failure it is. A bundle that does not fit the host is the artifact's failure.
+    #[must_use]
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::UnknownKind { .. }
+            | Self::UnsupportedSchema { .. }
+            | Self::ForeignLink { .. } => FailureClass::Policy,
+            Self::BadBundle { .. }
+            | Self::ParentMissing { .. }
+            | Self::UnexpectedType { .. }
+            | Self::UnknownAccount { .. }
+            | Self::GateFailed { .. } => FailureClass::Artifact,
+            Self::AssetMissing { .. } => FailureClass::Network,
+            Self::DiskFull { .. }
+            | Self::AssetCorrupt { .. }
+            | Self::SavedMissing { .. }
+            | Self::AwaitTimeout { .. }
+            | Self::OutOfTime { .. }
+            | Self::Worker(_)
+            | Self::Io { .. } => FailureClass::Host,
+        }
+    }
+
+    /// A stable code for it.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::UnknownKind { .. } => "unknown-kind",
+            Self::UnsupportedSchema { .. } => "unsupported-schema",
+            Self::BadBundle { reason, .. } => reason,
+            Self::DiskFull { .. } => "disk-full",
+            Self::ParentMissing { .. } => "parent-missing",
+            Self::UnexpectedType { .. } => "unexpected-type",
+            Self::ForeignLink { .. } => "foreign-symlink",
+            Self::UnknownAccount { .. } => "unknown-account",
+            Self::AssetMissing { .. } => "asset-missing",
+            Self::AssetCorrupt { .. } => "asset-corrupt",
+            Self::SavedMissing { .. } => "saved-missing",
+            Self::GateFailed { .. } => "gate-failed",
+            Self::AwaitTimeout { .. } => "await-timeout",
+            Self::OutOfTime { .. } => "activation-timeout",
+            Self::Worker(_) => "worker-stopped",
+            Self::Io { .. } => "io",
+        }
+    }
+
+    /// Whether to try again inside the same activation.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        let Self::Io { source, .. } = self else { return Retry::Never };
+        let transient = matches!(
+            source.kind(),
+            io::ErrorKind::ResourceBusy
+                | io::ErrorKind::WouldBlock
+                | io::ErrorKind::TimedOut
+                | io::ErrorKind::Interrupted
+                | io::ErrorKind::ExecutableFileBusy
+        );
+        if transient { Retry::Soon } else { Retry::Never }
+    }
+}
+
+/// What is being done, to which path.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Act<'a> {
+    doing: &'static str,
+    path: &'a str,
+}
+
+impl Act<'_> {
+    /// The error for the system's answer to it.
+    pub(crate) fn refused(self, answer: impl Into<io::Error>) -> ResourceError {
+        let source = match answer.into().downcast::<ResourceError>() {
+            Ok(own) => return own,
+            Err(source) => source,
+        };
+        let (doing, path) = (self.doing, self.path.to_owned());
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        if full.contains(&source.kind()) {
+            return ResourceError::DiskFull { doing, path };
+        }
+        ResourceError::Io { doing, path, source }
+    }
+}
+
+/// Adds to a system's refusal what was being done.
+pub(crate) trait Doing<T> {
+    /// Turns a refusal of `act` into a [`ResourceError`].
+    fn doing(self, act: Act<'_>) -> Result<T, ResourceError>;
+}
+
+impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
+    fn doing(self, act: Act<'_>) -> Result<T, ResourceError> {
+        self.map_err(|answer| act.refused(answer))
+    }
+}

@@ -1,0 +1,130 @@
+//! What every kind of resource can do: be observed, be brought to its wanted state, be taken away.
+//!
+//! Not here: the kinds themselves (one file each), their order and gates (see `engine`).
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use wavegate_proto::artifact::bundle::{Resource, ResourceSpec};
+use wavegate_proto::ids::ResourceId;
+use wavegate_proto::wire::resource::{Drift, Operation, ResourceKind};
+
+use super::directory::Directory;
+use super::error::ResourceError;
+use super::file::RegularFile;
+use super::host::Host;
+use super::original;
+use super::owned::OwnedEntry;
+
+/// How a resource is, compared with what it should be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// How it differs.
+    pub drift: Drift,
+    /// What is there, typed by kind.
+    pub detail: Value,
+}
+
+/// What became of something that is no longer wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removal {
+    /// It was removed.
+    Removed,
+    /// What it had replaced is back.
+    PutBack,
+    /// There was nothing to do.
+    AlreadyDone,
+    /// It is no longer ours alone, and stays.
+    LeftInPlace {
+        /// Why.
+        why: &'static str,
+    },
+}
+
+/// A kind of resource.
+pub trait Kind {
+    /// Its own keys in a bundle.
+    type Spec;
+
+    /// Looks, and changes nothing.
+    fn observe(
+        host: Arc<Host>,
+        spec: Self::Spec,
+    ) -> impl Future<Output = Result<Observed, ResourceError>> + Send;
+
+    /// Brings it to its wanted state with the least change. Done twice, the second time changes
+    /// nothing and says [`Operation::None`]. What it replaces is kept before.
+    fn reconcile(
+        host: Arc<Host>,
+        id: ResourceId,
+        spec: Self::Spec,
+    ) -> impl Future<Output = Result<Operation, ResourceError>> + Send;
+
+    /// Takes it away and puts back what it had replaced. Done twice, the second time changes nothing.
+    fn delete(
+        host: Arc<Host>,
+        entry: OwnedEntry,
+    ) -> impl Future<Output = Result<Removal, ResourceError>> + Send;
+}
+
+/// Observes a resource of any kind.
+///
+/// # Errors
+/// When it cannot be looked at, or is of an unknown kind.
+pub async fn observe(host: &Arc<Host>, resource: &Resource) -> Result<Observed, ResourceError> {
+    match &resource.spec {
+        ResourceSpec::File(spec) => RegularFile::observe(Arc::clone(host), spec.clone()).await,
+        ResourceSpec::Directory(spec) => Directory::observe(Arc::clone(host), spec.clone()).await,
+        ResourceSpec::Unknown { .. } => Err(unknown(resource)),
+    }
+}
+
+/// Brings a resource of any kind to its wanted state.
+///
+/// # Errors
+/// When it cannot be, or is of an unknown kind.
+pub async fn reconcile(host: &Arc<Host>, resource: &Resource) -> Result<Operation, ResourceError> {
+    let (host, id) = (Arc::clone(host), resource.id.clone());
+    match &resource.spec {
+        ResourceSpec::File(spec) => RegularFile::reconcile(host, id, spec.clone()).await,
+        ResourceSpec::Directory(spec) => Directory::reconcile(host, id, spec.clone()).await,
+        ResourceSpec::Unknown { .. } => Err(unknown(resource)),
+    }
+}
+
+/// Takes away something of ours, of any kind. What a newer agent made is left to a newer agent.
+///
+/// # Errors
+/// When it cannot be taken away.
+pub async fn delete(host: &Arc<Host>, entry: OwnedEntry) -> Result<Removal, ResourceError> {
+    match entry.kind {
+        ResourceKind::File => RegularFile::delete(Arc::clone(host), entry).await,
+        ResourceKind::Directory => Directory::delete(Arc::clone(host), entry).await,
+        ResourceKind::Unknown => Ok(Removal::LeftInPlace { why: "its kind is unknown" }),
+    }
+}
+
+/// The error for a kind this build does not know.
+#[must_use]
+pub fn unknown(resource: &Resource) -> ResourceError {
+    let why = match &resource.spec {
+        ResourceSpec::Unknown { reason, .. } => reason.clone(),
+        ResourceSpec::File(_) | ResourceSpec::Directory(_) => String::new(),
+    };
+    ResourceError::UnknownKind { id: resource.id.clone(), why }
+}
+
+/// Runs work that blocks on the file system on a thread of its own.
+pub(crate) async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ResourceError> + Send + 'static,
+) -> Result<T, ResourceError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(stopped) => Err(ResourceError::Worker(stopped.to_string())),
+    }
+}
+
+/// Puts back what was at a path before us, on a thread of its own.
+pub(crate) async fn put_back(host: Arc<Host>, entry: OwnedEntry) -> Result<Removal, ResourceError> {
+    on_thread(move || original::put_back(&host, &entry)).await
+}

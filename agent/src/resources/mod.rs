@@ -1,0 +1,33 @@
+//! The resource engine: typed resources brought to, and kept in, their wanted state.
+//!
+//! Reading order: what a kind can do (`kind`), the kinds, finding and replacing things below the root
+//! (`root`, `place`), what is ours and what was there before (`owned`, `original`), then order,
+//! gates, the engine and drift.
+//! Not here: which bundle to run (the agent's decisions), fetching it (`cache`, the client).
+
+pub mod kind;
+
+pub mod directory;
+pub mod file;
+
+pub mod accounts;
+pub mod host;
+mod place;
+pub mod root;
+
+pub mod change;
+mod collect;
+pub mod durable;
+pub mod original;
+pub mod owned;
+pub mod steps;
+
+pub mod drift;
+pub mod engine;
+pub mod error;
+pub mod gate;
+pub mod graph;
+pub mod status;
+mod worker;
+
+pub(crate) use collect::{Sweep, collect};

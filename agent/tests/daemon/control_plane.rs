@@ -1,0 +1,382 @@
+//! A small control plane for one host over real mutual TLS. Honest unless told otherwise.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+use wavegate_agent::clock;
+use wavegate_proto::event::{Event, JournalEntry};
+use wavegate_proto::ids::{Attempt, CpEpoch, JournalId, RolloutId, Seq, WaveIndex};
+use wavegate_proto::record::HostRecord;
+use wavegate_proto::wire::agent::{
+    Dispatch, EventsAnswer, EventsRequest, Heartbeat, HeartbeatAnswer, RolloutProof,
+};
+use wavegate_proto::wire::problem::{Problem, ProblemCode};
+use wavegate_state_machine::host::{Lease, Origin, fold};
+
+use super::pki::Ca;
+use super::release::Signed;
+
+/// What it knows, and how it misbehaves.
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) dispatch: Option<Dispatch>,
+    pub(crate) releases: BTreeMap<RolloutId, Signed>,
+    pub(crate) journals: BTreeMap<RolloutId, Journal>,
+    pub(crate) heartbeats: Vec<Heartbeat>,
+    pub(crate) offered: Vec<RolloutProof>,
+    pub(crate) epoch: Option<CpEpoch>,
+    /// Asked for in the next heartbeat answer.
+    pub(crate) replay: BTreeMap<RolloutId, Seq>,
+    /// Asked for in each heartbeat answer; 1 when absent.
+    pub(crate) next_heartbeat_secs: Option<u64>,
+    /// Answered instead of what was asked for, by route.
+    pub(crate) lies: BTreeMap<&'static str, Lie>,
+    /// Sent with each heartbeat answer.
+    pub(crate) bootstrap: Vec<HostRecord>,
+    /// How often a blob was asked for.
+    pub(crate) blob_requests: usize,
+    /// How many dispatches were handed out.
+    pub(crate) dispatches_served: usize,
+}
+
+/// How a route misbehaves.
+#[derive(Clone)]
+pub(crate) enum Lie {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// A body without an end.
+    Endless,
+    /// 503 so many times, then the truth.
+    Busy(usize),
+    /// Go elsewhere.
+    Redirect(&'static str),
+    /// Waits this long before it tells the truth.
+    Late(Duration),
+}
+
+/// The journal it was sent for one rollout.
+#[derive(Default, Clone)]
+pub(crate) struct Journal {
+    pub(crate) id: Option<JournalId>,
+    pub(crate) entries: Vec<JournalEntry>,
+    pub(crate) replayed: bool,
+    pub(crate) record: Option<HostRecord>,
+}
+
+impl Journal {
+    /// Folds with the real machine: an agent that reports what it does not allow fails its test.
+    fn fold(&mut self, signed: &Signed, entry: &JournalEntry, replay: bool) {
+        let Event::DispatchAck { attempt, .. } = entry.event else {
+            return self.fold_leased(signed, entry, replay, Lease::None);
+        };
+        let lease = Lease::Open { attempt, no_change: false, issued_at: entry.at };
+        self.fold_leased(signed, entry, replay, lease);
+    }
+
+    fn fold_leased(&mut self, signed: &Signed, entry: &JournalEntry, replay: bool, lease: Lease) {
+        let record = self.record.get_or_insert_with(|| signed.pending_record());
+        let origin = if replay { Origin::Replay } else { Origin::Live };
+        fold(record, &signed.fold_context(lease, origin), entry.at, &entry.event)
+            .unwrap_or_else(|refusal| panic!("{entry:?} is refused: {refusal}"));
+    }
+
+    pub(crate) fn kinds(&self) -> Vec<&'static str> {
+        self.entries.iter().map(|entry| entry.event.kind()).collect()
+    }
+
+    pub(crate) fn has(&self, kind: &str) -> bool {
+        self.kinds().contains(&kind)
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct ControlPlane {
+    world: Arc<Mutex<World>>,
+    changed: Arc<Notify>,
+    pub(crate) address: SocketAddr,
+}
+
+impl ControlPlane {
+    pub(crate) async fn start(ca: &Ca) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let world = World { epoch: Some(CpEpoch(uuid::Uuid::from_u128(1))), ..World::default() };
+        let this =
+            Self { world: Arc::new(Mutex::new(world)), changed: Arc::new(Notify::new()), address };
+        tokio::spawn(serve(
+            listener,
+            TlsAcceptor::from(Arc::new(ca.server_config())),
+            this.routes(),
+        ));
+        this
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    /// Offers a rollout again, as the next attempt.
+    pub(crate) fn dispatch_again(&self, signed: &Signed, attempt: u32) {
+        self.dispatch(signed);
+        if let Some(dispatch) = &mut self.world().dispatch {
+            dispatch.attempt = Attempt(attempt);
+        }
+    }
+
+    /// Publishes `signed` and offers it to the host, as attempt 1, with a lease of a minute.
+    pub(crate) fn dispatch(&self, signed: &Signed) {
+        self.dispatch_for(signed, 60);
+    }
+
+    pub(crate) fn dispatch_for(&self, signed: &Signed, lease_secs: u64) {
+        let issued_at = clock::wall();
+        let mut world = self.world();
+        world.releases.insert(signed.rollout_id.clone(), signed.clone());
+        world.dispatch = Some(Dispatch {
+            rollout_id: signed.rollout_id.clone(),
+            channel: signed.rollout_id.channel.clone(),
+            wave: WaveIndex(0),
+            target_closure: signed.closure.clone(),
+            no_change: false,
+            attempt: Attempt(1),
+            issued_at,
+            expires_at: issued_at.plus_secs(lease_secs),
+        });
+        drop(world);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn lie(&self, route: &'static str, lie: Lie) {
+        self.world().lies.insert(route, lie);
+    }
+
+    pub(crate) fn journal(&self, rollout: &RolloutId) -> Journal {
+        self.world().journals.get(rollout).cloned().unwrap_or_default()
+    }
+
+    /// Forgets everything, as a wiped database does.
+    pub(crate) fn wipe(&self) {
+        let mut world = self.world();
+        world.journals.clear();
+        world.dispatch = None;
+        world.epoch = Some(CpEpoch(uuid::Uuid::from_u128(2)));
+    }
+
+    /// Waits until `condition` holds, at most 20 s.
+    pub(crate) async fn until(&self, what: &str, condition: impl Fn(&World) -> bool) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let changed = self.changed.notified();
+            if condition(&self.world()) {
+                return;
+            }
+            let tick = tokio::time::Instant::now() + Duration::from_millis(200);
+            let _either = tokio::time::timeout_at(tick.min(deadline), changed).await;
+            assert!(tokio::time::Instant::now() < deadline, "never: {what}; {}", self.picture());
+        }
+    }
+
+    /// Waits until the host has reported an event of this kind.
+    pub(crate) async fn until_event(&self, rollout: &RolloutId, kind: &str) {
+        self.until(kind, |world| world.journals.get(rollout).is_some_and(|j| j.has(kind))).await;
+    }
+
+    fn picture(&self) -> String {
+        let world = self.world();
+        let journals: Vec<_> = world.journals.iter().map(|(id, j)| (id, &j.entries)).collect();
+        format!("heartbeats {}, journals {journals:#?}", world.heartbeats.len())
+    }
+
+    fn routes(&self) -> Router {
+        Router::new()
+            .route("/v1/agent/heartbeat", post(heartbeat))
+            .route("/v1/agent/dispatch", get(dispatch))
+            .route("/v1/agent/events", post(events))
+            .route("/v1/agent/rollouts", post(offer))
+            .route("/v1/agent/rollouts/{id}", get(proof))
+            .route("/v1/closures/{id}", get(blob))
+            .route("/v1/assets/{id}", get(blob))
+            .with_state(self.clone())
+    }
+
+    /// What the route answers instead of the truth.
+    async fn lie_of(&self, route: &str) -> Option<Response> {
+        let lie = self.world().lies.get(route).cloned()?;
+        match lie {
+            Lie::Bytes(bytes) => Some(bytes.into_response()),
+            Lie::Endless => Some(endless()),
+            Lie::Busy(0) => None,
+            Lie::Busy(left) => {
+                if let Some(Lie::Busy(count)) = self.world().lies.get_mut(route) {
+                    *count = left - 1;
+                }
+                Some(problem(&Problem::new(ProblemCode::Overloaded, "busy")))
+            }
+            Lie::Redirect(to) => {
+                Some((StatusCode::TEMPORARY_REDIRECT, [("location", to)]).into_response())
+            }
+            Lie::Late(wait) => {
+                tokio::time::sleep(wait).await;
+                None
+            }
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, acceptor: TlsAcceptor, routes: Router) {
+    loop {
+        let (socket, _) = listener.accept().await.unwrap();
+        let (acceptor, routes) = (acceptor.clone(), routes.clone());
+        tokio::spawn(async move {
+            let Ok(tls) = acceptor.accept(socket).await else { return };
+            let service = hyper_util::service::TowerToHyperService::new(routes);
+            let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+            // An agent that is killed cuts its connections; that is no failure of the test.
+            let _cut = builder.serve_connection(TokioIo::new(tls), service).await;
+        });
+    }
+}
+
+fn endless() -> Response {
+    let chunk = Bytes::from(vec![b' '; 64 * 1024]);
+    let stream = futures_util::stream::repeat_with(move || Ok::<_, std::io::Error>(chunk.clone()));
+    Body::from_stream(stream).into_response()
+}
+
+fn json<T: Serialize>(value: &T) -> Response {
+    axum::Json(value).into_response()
+}
+
+fn problem(problem: &Problem) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap();
+    let kind = [("content-type", "application/problem+json"), ("retry-after", "0")];
+    (status, kind, serde_json::to_vec(problem).unwrap()).into_response()
+}
+
+async fn heartbeat(State(cp): State<ControlPlane>, body: Bytes) -> Response {
+    if let Some(lie) = cp.lie_of("heartbeat").await {
+        return lie;
+    }
+    let heartbeat: Heartbeat = serde_json::from_slice(&body).unwrap();
+    let answer = {
+        let mut world = cp.world();
+        world.heartbeats.push(heartbeat);
+        HeartbeatAnswer {
+            cp_epoch: world.epoch.unwrap(),
+            now: clock::wall(),
+            next_heartbeat_secs: world.next_heartbeat_secs.unwrap_or(1),
+            replay: std::mem::take(&mut world.replay),
+            new_journal: Vec::new(),
+            cleared: Vec::new(),
+            marks: None,
+            bootstrap: world.bootstrap.clone(),
+            satisfied: Vec::new(),
+        }
+    };
+    cp.changed.notify_waiters();
+    json(&answer)
+}
+
+async fn dispatch(State(cp): State<ControlPlane>) -> Response {
+    if let Some(lie) = cp.lie_of("dispatch").await {
+        return lie;
+    }
+    let wait = tokio::time::Instant::now() + Duration::from_secs(5);
+    loop {
+        let changed = cp.changed.notified();
+        let found = cp.world().dispatch.clone();
+        if let Some(dispatch) = found {
+            cp.world().dispatches_served += 1;
+            return json(&dispatch);
+        }
+        if tokio::time::timeout_at(wait, changed).await.is_err() {
+            return StatusCode::NO_CONTENT.into_response();
+        }
+    }
+}
+
+async fn events(State(cp): State<ControlPlane>, body: Bytes) -> Response {
+    if let Some(lie) = cp.lie_of("events").await {
+        return lie;
+    }
+    let request: EventsRequest = serde_json::from_slice(&body).unwrap();
+    let answer = cp.world().take(&request);
+    cp.changed.notify_waiters();
+    match answer {
+        Ok(answer) => json(&answer),
+        Err(refusal) => problem(&refusal),
+    }
+}
+
+impl World {
+    fn take(&mut self, request: &EventsRequest) -> Result<EventsAnswer, Box<Problem>> {
+        let journal = self.journals.entry(request.rollout_id.clone()).or_default();
+        if journal.id != Some(request.journal_id) {
+            *journal = Journal { id: Some(request.journal_id), ..Journal::default() };
+        }
+        journal.replayed |= request.replay;
+        for entry in &request.events {
+            let expected = Seq(journal.entries.len() as u64 + 1);
+            if entry.seq > expected {
+                let mut gap = Problem::new(ProblemCode::SeqGap, "entries are missing");
+                gap.expected_seq = Some(expected);
+                return Err(Box::new(gap));
+            }
+            if entry.seq == expected {
+                let signed = &self.releases[&request.rollout_id];
+                journal.fold(signed, entry, request.replay);
+                journal.entries.push(entry.clone());
+            }
+            if matches!(entry.event, Event::DispatchAck { .. } | Event::DispatchReject { .. }) {
+                self.dispatch = None;
+            }
+        }
+        Ok(EventsAnswer { last_seq: Seq(journal.entries.len() as u64) })
+    }
+}
+
+async fn offer(State(cp): State<ControlPlane>, body: Bytes) -> Response {
+    cp.world().offered.push(serde_json::from_slice(&body).unwrap());
+    cp.changed.notify_waiters();
+    json(&serde_json::json!({}))
+}
+
+async fn proof(State(cp): State<ControlPlane>, Path(id): Path<String>) -> Response {
+    if let Some(lie) = cp.lie_of("proof").await {
+        return lie;
+    }
+    let id: RolloutId = id.parse().unwrap();
+    match cp.world().releases.get(&id) {
+        Some(signed) => json(&signed.proof),
+        None => problem(&Problem::new(ProblemCode::UnknownRollout, "not published")),
+    }
+}
+
+async fn blob(State(cp): State<ControlPlane>, Path(id): Path<String>) -> Response {
+    cp.world().blob_requests += 1;
+    if let Some(lie) = cp.lie_of("blob").await {
+        return lie;
+    }
+    let id = id.parse().unwrap();
+    match cp.world().releases.values().find_map(|signed| signed.blobs.get(&id)) {
+        Some(bytes) => bytes.clone().into_response(),
+        None => problem(&Problem::new(ProblemCode::UnknownBlob, "not published")),
+    }
+}

@@ -1,0 +1,14 @@
+//! The agent against a small control plane, honest or hostile, over real mutual TLS.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod agent;
+mod control_plane;
+mod pki;
+mod release;
+
+mod client;
+mod disk_full;
+mod happy;
+mod hostile;
+mod inspect;
+mod restart;

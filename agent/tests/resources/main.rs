@@ -1,0 +1,15 @@
+//! The resource engine, activation and cache on real files in a temporary folder.
+//!
+//! Not here: the daemon around them.
+// Literals of `json!` read best as they are.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
+
+mod cache;
+mod crash;
+mod disk_full;
+mod drift;
+mod engine;
+mod files;
+mod going_back;
+mod links;
+mod world;

@@ -1,0 +1,151 @@
+//! The commands of `wavegate` and their arguments.
+//!
+//! A new command is one variant of `Command`, one arm of [`Cli::run`] and one file in
+//! `commands/`. Not here: what a command does.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::commands::{
+    ca, channels, events, host, hosts, init, key, quarantine, release, rollout, status, trust,
+};
+use crate::demo;
+use crate::exit::Failure;
+
+/// Rolls signed releases out to fleets of Linux hosts, wave by wave, and takes them back when they fail.
+#[derive(Debug, Parser)]
+#[command(name = "wavegate", version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it")]
+enum Command {
+    /// A whole fleet on this machine: releases, a rollback, a wiped control plane
+    Demo(demo::DemoArgs),
+    /// The control plane, as `wavegate-cp`
+    Cp(wavegate_control_plane::Args),
+    /// The agent of a host, as `wavegate-agent`
+    Agent(wavegate_agent::config::AgentArgs),
+    /// Make fleet.toml, keys, trust.json, an authority and certificates for a small real fleet
+    Init(init::InitArgs),
+    /// Make and look at release keys
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Look at the trust file
+    #[command(subcommand)]
+    Trust(trust::TrustCommand),
+    /// Make the fleet's certificate authority and issue certificates
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
+    /// Build, sign, verify and publish releases
+    #[command(subcommand)]
+    Release(release::ReleaseCommand),
+    /// The fleet at a glance
+    Status(status::StatusArgs),
+    /// List hosts
+    Hosts(hosts::HostsArgs),
+    /// One host: what it runs, and why it waits
+    #[command(subcommand)]
+    Host(host::HostCommand),
+    /// List channels
+    Channels(channels::ChannelsArgs),
+    /// Rollouts, their hosts and events
+    #[command(subcommand)]
+    Rollout(rollout::RolloutCommand),
+    /// Closures that are not dispatched any more
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
+    /// The control plane's log
+    Events(events::EventsArgs),
+    /// Completions for a shell, on stdout
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Cli {
+    /// Runs the command, with its data going to `out`. A service ends with an exit code of its own.
+    ///
+    /// # Errors
+    /// When it does not end well.
+    pub fn run(self, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+        let done = match self.command {
+            Command::Cp(args) => return Ok(wavegate_control_plane::run(args)),
+            Command::Agent(args) => return Ok(wavegate_agent::cli::run_cli(&args)),
+            Command::Demo(args) => demo::run(&args, out),
+            Command::Init(args) => init::run(&args, out),
+            Command::Key(command) => key::run(&command, out),
+            Command::Trust(command) => trust::run(&command, out),
+            Command::Ca(command) => ca::run(&command, out),
+            Command::Release(command) => release::run(&command, out),
+            Command::Status(args) => status::run(&args, out),
+            Command::Hosts(args) => hosts::run(&args, out),
+            Command::Host(command) => host::run(&command, out),
+            Command::Channels(args) => channels::run(&args, out),
+            Command::Rollout(command) => rollout::run(&command, out),
+            Command::Quarantine(command) => quarantine::run(&command, out),
+            Command::Events(args) => events::run(&args, out),
+            Command::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "wavegate", &mut script);
+                out.write_all(&script).map_err(Failure::from)
+            }
+        };
+        done.map(|()| ExitCode::SUCCESS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    fn run(args: &[&str]) -> Result<String, Failure> {
+        let mut out = Vec::new();
+        let all = ["wavegate"].iter().chain(args);
+        Cli::try_parse_from(all).unwrap().run(&mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_release_is_built_signed_verified_and_refreshed_on_the_command_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let fleet = path("fleet");
+        run(&["init", &fleet, "--hosts", "2"]).unwrap();
+        let at = |name: &str| format!("{fleet}/{name}");
+        let (toml, trust, key) = (at("fleet.toml"), at("trust.json"), at("keys/release.key"));
+        run(&["release", "build", &toml, "--out", &path("1")]).unwrap();
+        let unsigned = run(&["release", "verify", &path("1"), "--trust", &trust]).unwrap_err();
+        assert_eq!(unsigned.reason, crate::exit::ExitReason::Refused);
+        assert!(unsigned.message.contains("signature-threshold"), "{unsigned}");
+        run(&["release", "sign", &path("1"), "--key", &key]).unwrap();
+        let verified = run(&["release", "verify", &path("1"), "--trust", &trust]).unwrap();
+        assert!(verified.starts_with("ok: release 1 of fleet demo"), "{verified}");
+        let built =
+            run(&["release", "build", &toml, "--out", &path("2"), "--previous", &path("1")])
+                .unwrap();
+        assert!(built.contains("r1 (kept)"), "{built}");
+        assert!(run(&["release", "build", &toml, "--out", &path("2")]).is_err());
+        let id = run(&["key", "id", &key]).unwrap();
+        assert!(verified.contains(id.split_whitespace().next().unwrap()));
+        run(&["trust", "check", &trust]).unwrap();
+        run(&["ca", "issue", "viewer", "bob", "--ca", &at("ca"), "--out", &at("certs")]).unwrap();
+        assert!(std::fs::exists(at("certs/viewer-bob.key")).unwrap());
+    }
+
+    #[test]
+    fn completions_are_a_script() {
+        assert!(run(&["completions", "bash"]).unwrap().contains("_wavegate"));
+    }
+}

@@ -1,0 +1,17 @@
+//! One file a command: its arguments, what it asks for, what it prints.
+//!
+//! Not here: how answers look on a terminal (see [`crate::show`]).
+
+pub mod ca;
+pub mod channels;
+pub mod events;
+pub mod host;
+pub mod hosts;
+pub mod init;
+pub mod key;
+pub mod quarantine;
+pub mod reading;
+pub mod release;
+pub mod rollout;
+pub mod status;
+pub mod trust;

@@ -1,0 +1,10 @@
+//! Keys and certificates: release keys, the fleet's certificate authority, the trust file.
+//!
+//! Not here: what a signature is good for (`wavegate_proto::trust`).
+
+pub mod ca;
+pub mod file;
+pub mod release_key;
+pub mod trust;
+
+pub use ca::{CertificateAuthority, Issued, Role};

@@ -1,0 +1,48 @@
+//! `[[revoked]]`: certificates that count no more.
+//!
+//! Not here: refusing them (the control plane).
+
+use wavegate_proto::artifact::fleet::Revocation;
+use wavegate_proto::ids::PersonName;
+use wavegate_proto::time::Timestamp;
+
+use crate::fleet_toml::FleetFile;
+use crate::fleet_toml::model::RevokedKeys;
+use crate::fleet_toml::source::Complaints;
+
+/// Reads every revocation.
+pub(super) fn read(file: &FleetFile, complaints: &mut Complaints<'_>) -> Vec<Revocation> {
+    let mut revoked = Vec::new();
+    for (index, keys) in file.keys.revoked.iter().enumerate() {
+        match read_one(keys) {
+            Ok(revocation) => revoked.push(revocation),
+            Err((key, message)) => complaints.add(&["revoked", &index.to_string(), key], message),
+        }
+    }
+    revoked
+}
+
+fn read_one(keys: &RevokedKeys) -> Result<Revocation, (&'static str, String)> {
+    let subject = keys.subject.split_once('/');
+    // Host and person names follow the same rule.
+    let known = subject.is_some_and(|(role, name)| {
+        matches!(role, "host" | "operator" | "viewer") && PersonName::new(name).is_ok()
+    });
+    if !known {
+        let message =
+            format!("subject {:?} is not host/NAME, operator/NAME or viewer/NAME", keys.subject);
+        return Err(("subject", message));
+    }
+    let not_before: Timestamp = keys.not_before.to_string().parse().map_err(|_| {
+        let message = format!(
+            "not_before {} is not a time in UTC, such as 2026-11-21T09:00:00Z",
+            keys.not_before
+        );
+        ("not_before", message)
+    })?;
+    Ok(Revocation {
+        subject: keys.subject.clone(),
+        not_before: not_before.truncated_to_secs(),
+        reason: keys.reason.clone(),
+    })
+}

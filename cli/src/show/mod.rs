@@ -1,0 +1,17 @@
+//! How answers look on a terminal: all words for people are here, and are snapshot-tested.
+//!
+//! Every function is pure: answer in, text out. Not here: asking (see [`crate::client`]).
+
+pub mod channels;
+pub mod events;
+pub mod explain;
+pub mod hosts;
+pub mod keys;
+pub mod quarantines;
+pub mod release;
+pub mod rollouts;
+pub mod status;
+mod table;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! `wavegate rollout`.
+//!
+//! Not here: its events (see [`super::events`]).
+
+use wavegate_proto::record::HostRecord;
+use wavegate_proto::time::Timestamp;
+use wavegate_proto::wire::operator::{Outcome, RolloutDocument, RolloutMark};
+
+use super::table::{ago, counts, or_dash, pairs, span, table};
+
+/// A list of rollouts.
+#[must_use]
+pub fn list(rollouts: &[RolloutDocument], now: Timestamp) -> String {
+    let rows = rollouts.iter().map(|rollout| {
+        [
+            rollout.rollout_id.to_string(),
+            state(rollout),
+            format!("{} of {}", rollout.current_wave, rollout.waves.len()),
+            counts(by_state(rollout)),
+            ago(now, rollout.opened_at),
+        ]
+    });
+    table(["ROLLOUT", "STATE", "WAVE", "HOSTS", "OPENED"], rows, "no rollouts match")
+}
+
+/// One rollout.
+#[must_use]
+pub fn one(rollout: &RolloutDocument, now: Timestamp) -> String {
+    let mut lines = vec![
+        ("rollout", rollout.rollout_id.to_string()),
+        ("state", state(rollout)),
+        ("serial", rollout.serial.to_string()),
+        ("opened", ago(now, rollout.opened_at)),
+    ];
+    if let Some(by) = &rollout.mark_by {
+        lines.push(("marked", format!("by {}, {}: {}", by.actor, ago(now, by.at), by.reason)));
+    }
+    if let Some(halt) = &rollout.halt {
+        let host = halt.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+        lines.push(("halted", format!("{}{host}, {}", halt.reason, ago(now, halt.at))));
+    }
+    if let Some(next) = &rollout.superseded_by {
+        lines.push(("superseded", format!("by {next}")));
+    }
+    let failures = rollout.failures;
+    if failures.artifact + failures.infra > 0 {
+        let both = format!("{} of the artifact, {} other", failures.artifact, failures.infra);
+        lines.push(("failures", both));
+    }
+    let waves = rollout.waves.iter().map(|wave| {
+        [
+            wave.index.to_string(),
+            wave.name.to_string(),
+            span(wave.soak_secs),
+            wave.hosts.to_string(),
+            counts(wave.by_state.iter().map(|(state, count)| (state, *count))),
+        ]
+    });
+    let waves = table(["WAVE", "NAME", "SOAK", "HOSTS", "STATES"], waves, "no waves");
+    let mut text = format!("{}\n{waves}", pairs(&lines));
+    if !rollout.waiting_for.is_empty() {
+        let rows = rollout.waiting_for.iter().map(|waiting| {
+            [waiting.host.to_string(), waiting.gate.clone(), ago(now, waiting.since)]
+        });
+        text.push_str(&format!("\n{}", table(["WAITS FOR", "GATE", "SINCE"], rows, "")));
+    }
+    text
+}
+
+/// The hosts of a rollout.
+#[must_use]
+pub fn hosts(records: &[HostRecord], now: Timestamp) -> String {
+    let rows = records.iter().map(|record| {
+        let failure = record.failure.as_ref().map(|failure| failure.reason.clone());
+        let degraded = record.degraded_since.map(|_| "degraded".to_owned());
+        [
+            record.host.to_string(),
+            record.wave.to_string(),
+            record.state.to_string(),
+            ago(now, record.state_since),
+            record.attempt.to_string(),
+            or_dash(failure.or(degraded)),
+        ]
+    });
+    table(["HOST", "WAVE", "STATE", "SINCE", "ATTEMPT", "TROUBLE"], rows, "no hosts")
+}
+
+fn state(rollout: &RolloutDocument) -> String {
+    let mut words = vec![rollout.state.to_string()];
+    words.extend(rollout.outcome.map(|outcome| match outcome {
+        Outcome::Complete => "complete".to_owned(),
+        Outcome::WithExceptions => "with exceptions".to_owned(),
+    }));
+    words.extend(rollout.mark.map(|mark| match mark {
+        RolloutMark::Paused => "paused".to_owned(),
+        RolloutMark::Aborted => "aborted".to_owned(),
+    }));
+    if rollout.frozen {
+        words.push("frozen".to_owned());
+    }
+    words.join(", ")
+}
+
+fn by_state(rollout: &RolloutDocument) -> impl Iterator<Item = (String, u64)> {
+    let mut sums = std::collections::BTreeMap::new();
+    for wave in &rollout.waves {
+        for (state, count) in &wave.by_state {
+            *sums.entry(*state).or_insert(0) += count;
+        }
+    }
+    sums.into_iter().map(|(state, count)| (state.to_string(), count))
+}

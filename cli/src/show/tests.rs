@@ -1,0 +1,197 @@
+//! Documents in, words out.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use wavegate_proto::time::Timestamp;
+
+use super::*;
+
+const CLOSURE: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const EPOCH: &str = "0b0fd8a2-7f0c-4f9e-9c39-0d5d1a2b3c4d";
+
+fn now() -> Timestamp {
+    "2026-11-21T09:00:00Z".parse().unwrap()
+}
+
+fn read<T: DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
+fn host(name: &str, seen: &str, current: Option<&str>) -> Value {
+    json!({
+        "host": name, "channel": "stable", "tags": ["web", "canary"], "member": true, "seen": seen,
+        "online": seen == "online", "last_seen_at": "2026-11-21T08:59:50.000Z",
+        "agent_version": "0.1.0", "current_closure": current, "target_closure": CLOSURE,
+        "rollout_id": "stable@r2", "wave": 0, "state": "soaking",
+        "state_since": "2026-11-21T08:57:00.000Z",
+        "probes": [{"name": "http", "kind": "http", "mode": "enforce", "status": "fail",
+                    "failing_since": "2026-11-21T08:59:00.000Z", "reason": "status 500"}],
+        "resources": {"completed": 2, "failed": 0, "blocked": 1, "running": 0, "pending": 0,
+                      "unknown": 0, "drifted": 0},
+        "hold": null, "cert_expires_at": null, "clock_skew_secs": -2
+    })
+}
+
+fn rollout() -> Value {
+    json!({
+        "rollout_id": "stable@r2", "channel": "stable", "ref": "r2", "serial": 2, "state": "failed",
+        "mark": "paused",
+        "mark_by": {"actor": "operator/alice", "reason": "looking", "at": "2026-11-21T08:59:30.000Z"},
+        "frozen": false,
+        "halt": {"reason": "probe http", "host": "web-01", "at": "2026-11-21T08:59:00.000Z"},
+        "outcome": null, "opened_at": "2026-11-21T08:30:00.000Z", "finished_at": null,
+        "superseded_by": null, "current_wave": 0,
+        "waves": [
+            {"index": 0, "name": "canary", "soak_secs": 1800, "requires_approval": false,
+             "approved_by": null, "hosts": 1, "by_state": {"failed": 1}},
+            {"index": 1, "name": "rest", "soak_secs": 300, "requires_approval": false,
+             "approved_by": null, "hosts": 2, "by_state": {"pending": 2}}
+        ],
+        "failures": {"artifact": 1, "infra": 0},
+        "waiting_for": [{"host": "web-01", "gate": "rollout", "since": "2026-11-21T08:59:00.000Z"}]
+    })
+}
+
+#[test]
+fn status() {
+    let status = read(json!({
+        "fleet": "demo", "serial": 2, "cp_epoch": EPOCH, "version": "0.1.0", "mode": "recovering",
+        "hosts": {"total": 3, "online": 2, "offline": 1,
+                  "by_state": {"converged": 2, "soaking": 1, "failed": 0}},
+        "rollouts": [{"rollout_id": "stable@r2", "state": "active", "current_wave": 1,
+                      "waves_total": 2}],
+        "log": {"last_seq": 41}
+    }));
+    insta::assert_snapshot!(status::status(&status), @"
+    fleet    demo
+    release  serial 2
+    mode     recovering (nothing is dispatched until hosts have reported)
+    hosts    3 (2 online, 1 offline)
+    states   2 converged, 1 soaking
+    log      41 rows
+
+    ROLLOUT    STATE   WAVE
+    stable@r2  active  1 of 2
+    ");
+}
+
+#[test]
+fn hosts() {
+    let hosts =
+        [read(host("web-01", "online", Some(CLOSURE))), read(host("web-02", "never", None))];
+    insta::assert_snapshot!(hosts::list(&hosts, now()), @"
+    HOST    CHANNEL  SEEN    STATE    SINCE   WAVE  RUNS                 ON TARGET
+    web-01  stable   online  soaking  3m ago  0     sha256:e3b0c44298fc  yes
+    web-02  stable   never   soaking  3m ago  0     -                    no
+    ");
+    assert_eq!(hosts::list(&[], now()), "no hosts match\n");
+}
+
+#[test]
+fn one_host() {
+    insta::assert_snapshot!(hosts::one(&read(host("web-01", "online", Some(CLOSURE))), now()), @"
+    host       web-01
+    channel    stable
+    tags       web, canary
+    seen       online, 10s ago
+    agent      0.1.0
+    rollout    stable@r2
+    wave       0
+    state      soaking, 3m ago
+    runs       sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+    target     sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+    resources  2 completed, 0 failed, 1 blocked, 0 drifted
+    hold       -
+    clock      -2 s
+
+    PROBE  MODE     STATUS  REASON
+    http   enforce  fail    status 500
+    ");
+}
+
+/// O2: held back says by what, since when, and what opens it.
+#[test]
+fn o2_an_explanation_names_every_gate() {
+    let explanation = read(json!({
+        "host": "web-02", "decision": "wait", "reasons": [
+            {"gate": "wave", "code": "earlier-wave", "detail": "wave 0 is not done: web-01 is soaking",
+             "since": "2026-11-21T08:30:00.000Z", "earliest_at": "2026-11-21T09:27:00.000Z",
+             "clears_when": "web-01 has converged"},
+            {"gate": "budget", "code": "budget-full", "detail": "budget web: web-01 uses its only slot",
+             "since": null, "earliest_at": null, "clears_when": "web-01 has converged"}
+        ]
+    }));
+    insta::assert_snapshot!(explain::explanation(&explanation, now()), @"
+    web-02 waits
+      wave (earlier-wave): wave 0 is not done: web-01 is soaking
+        held since 2026-11-21T08:30:00.000Z (30m ago)
+        not before 2026-11-21T09:27:00.000Z
+        clears when web-01 has converged
+      budget (budget-full): budget web: web-01 uses its only slot
+        clears when web-01 has converged
+    ");
+}
+
+#[test]
+fn rollouts() {
+    let document = read(rollout());
+    insta::assert_snapshot!(rollouts::list(&[document], now()), @"
+    ROLLOUT    STATE           WAVE    HOSTS                OPENED
+    stable@r2  failed, paused  0 of 2  2 pending, 1 failed  30m ago
+    ");
+    insta::assert_snapshot!(rollouts::one(&read(rollout()), now()), @"
+    rollout   stable@r2
+    state     failed, paused
+    serial    2
+    opened    30m ago
+    marked    by operator/alice, 30s ago: looking
+    halted    probe http on web-01, 1m ago
+    failures  1 of the artifact, 0 other
+
+    WAVE  NAME    SOAK  HOSTS  STATES
+    0     canary  30m   1      1 failed
+    1     rest    5m    2      2 pending
+
+    WAITS FOR  GATE     SINCE
+    web-01     rollout  1m ago
+    ");
+}
+
+#[test]
+fn channels_and_quarantines() {
+    let channel = |until: &str| {
+        read(json!({
+            "channel": "stable", "ref": "r2", "serial": 2, "signed_at": "2026-11-21T08:00:00Z",
+            "fresh_until": until, "rollout_id": null, "state": null, "hosts": 3, "after": ["edge"]
+        }))
+    };
+    let channels = [channel("2026-11-22T08:00:00Z"), channel("2026-11-21T08:59:59Z")];
+    insta::assert_snapshot!(channels::list(&channels, now()), @"
+    CHANNEL  REF  SERIAL  STATE  HOSTS  FRESH FOR  AFTER
+    stable   r2   2       -      3      23h        edge
+    stable   r2   2       -      3      stale      edge
+    ");
+    let quarantine = read(json!({
+        "channel": "stable", "closure": CLOSURE, "since": "2026-11-19T08:00:00.000Z", "host": "web-01",
+        "rollout_id": "stable@r2", "attempt": 1, "reason": "probe http", "source": "rollback"
+    }));
+    insta::assert_snapshot!(quarantines::list(&[quarantine], now()), @"
+    CHANNEL  CLOSURE                                                                  SINCE   HOST    ROLLOUT    SOURCE    REASON
+    stable   sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  2d ago  web-01  stable@r2  rollback  probe http
+    ");
+}
+
+/// Text of a host never reaches the terminal's control sequences.
+#[test]
+fn an_event_is_one_clean_line() {
+    let event = |reason: &str| {
+        read(json!({
+            "seq": 7, "at": "2026-11-21T08:00:00.000Z", "host": "web-01", "rollout_id": "stable@r2",
+            "kind": "dispatch_reject", "actor": "host/web-01", "synthetic": false,
+            "payload": {"kind": "dispatch_reject", "reason": reason, "detail": null, "attempt": 2},
+            "chain": "0".repeat(64)
+        }))
+    };
+    insta::assert_snapshot!(events::line(&event("stale\u{1b}[2J\n")), @"     7 2026-11-21T08:00:00.000Z dispatch_reject host=web-01 rollout=stable@r2 attempt=2 reason=stale [2J");
+    assert_eq!(events::line(&event(&"x".repeat(5000))).chars().count(), 241);
+}

@@ -1,0 +1,251 @@
+//! The control plane put together: started from settings, stopped in order.
+//!
+//! Not here: the command line and signals (see [`crate::cli`]).
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use wavegate_proto::artifact::rules::SerialFloor;
+use wavegate_proto::trust::TrustFile;
+
+use crate::blobs::BlobStore;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::core::{Core, CoreConfig, Stored};
+use crate::exit::{Exit, Failure};
+use crate::server::listener::{Listeners, bind};
+use crate::server::tls::{ServerTls, install_crypto_provider};
+use crate::server::{Context, Readiness, Revocations, Shared};
+use crate::service::{Handle, Service, metrics};
+use crate::store::{DATABASE_FILE, EventReader, Store, StoreError};
+use crate::workers::release::{self, Adopter, AdopterParts, Publisher, Source};
+
+/// The name of the lock file in the state folder.
+pub const LOCK_FILE: &str = "lock";
+
+/// The folder of the blobs in the state folder.
+pub const BLOBS_FOLDER: &str = "blobs";
+
+/// How long connections may take to finish when the process stops.
+const CONNECTION_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the worker may take to finish when the process stops.
+const WORKER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A control plane that runs.
+pub struct Running {
+    /// The mTLS listener.
+    pub https: SocketAddr,
+    /// The plain one.
+    pub status: Option<SocketAddr>,
+    service: Service,
+    publisher: Publisher,
+    listeners: Listeners,
+    worker: JoinHandle<()>,
+    stopping: CancellationToken,
+    _lock: File,
+}
+
+/// What is read and opened before anything runs.
+struct Opened {
+    trust: Arc<TrustFile>,
+    tls: ServerTls,
+    lock: File,
+    https: TcpListener,
+    status: Option<TcpListener>,
+    store: Store,
+    stored: Stored,
+    blobs: BlobStore,
+}
+
+/// Starts a control plane; it serves when this returns.
+///
+/// # Errors
+/// With the exit code that fits.
+pub async fn start(settings: &Settings) -> Result<Running, Failure> {
+    install_crypto_provider();
+    metrics::start();
+    let clock = Clock::start();
+    let opened = open(settings, clock).await?;
+    let source = settings.release_source.as_deref().map(|text| Source::new(text, &opened.trust));
+    let source = source.transpose().map_err(|e| Failure::new(Exit::Usage, e))?;
+    let addresses = (local_address(&opened.https)?, opened.status.as_ref().map(local_address));
+    let floor = floor(&opened.stored);
+    let config = CoreConfig {
+        fleet: opened.trust.fleet.clone(),
+        heartbeat_secs: settings.heartbeat_secs,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let restored = Core::restore(config, opened.stored, clock.now());
+    let (core, first) = restored.map_err(|e| Failure::new(Exit::Failed, e))?;
+    let service = Service::start(core, first, opened.store, clock).map_err(failed)?;
+
+    let revocations = Arc::new(Revocations::default());
+    let readiness = Arc::new(Readiness::default());
+    let parts = AdopterParts {
+        handle: service.handle(),
+        blobs: opened.blobs.clone(),
+        trust: opened.trust.clone(),
+        revocations: revocations.clone(),
+        readiness: readiness.clone(),
+        floor,
+        max_blob_bytes: settings.max_blob_bytes,
+    };
+    let mut adopter = Adopter::new(parts, &settings.state_dir);
+    adopter.load().await.map_err(failed)?;
+
+    let stopping = CancellationToken::new();
+    let (publisher, jobs) = release::channel();
+    let poll_every = Duration::from_secs(settings.poll_secs);
+    let worker =
+        tokio::spawn(release::run(adopter, jobs, source, poll_every, stopping.child_token()));
+    let context = Context::new(Shared {
+        handle: service.handle(),
+        events: EventReader::new(&settings.state_dir.join(DATABASE_FILE)),
+        blobs: opened.blobs,
+        trust: opened.trust,
+        publisher: publisher.clone(),
+        revocations,
+        readiness,
+        stopping: stopping.clone(),
+        max_blob_bytes: settings.max_blob_bytes,
+        certificate_expires_at: opened.tls.expires_at,
+    });
+    let listeners = Listeners::start(&context, opened.https, opened.tls.config, opened.status)
+        .map_err(failed)?;
+    Ok(Running {
+        https: addresses.0,
+        status: addresses.1.transpose()?,
+        service,
+        publisher,
+        listeners,
+        worker,
+        stopping,
+        _lock: opened.lock,
+    })
+}
+
+impl Running {
+    /// A way to send inputs to the reducer.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.service.handle()
+    }
+
+    /// Looks at the release source now.
+    pub fn poll_source(&self) {
+        self.publisher.poll_now();
+    }
+
+    /// Waits until a commit fails, and says why. The process must stop then.
+    pub async fn failed(&self) -> Failure {
+        Failure::new(Exit::CommitFailed, format!("commit: {}", self.service.failed().await)).hint(
+            "look at the disk; nothing that was acknowledged is lost, start again when it works",
+        )
+    }
+
+    /// Stops in order: no new connections; parked polls end; requests finish; the worker ends; the
+    /// queue is drained, committed and checkpointed.
+    ///
+    /// # Errors
+    /// When the last commit failed.
+    pub async fn stop(self) -> Result<(), Failure> {
+        self.stopping.cancel();
+        self.listeners.finish(CONNECTION_PATIENCE).await;
+        if tokio::time::timeout(WORKER_PATIENCE, self.worker).await.is_err() {
+            tracing::warn!("the adoption worker did not end in time");
+        }
+        self.service
+            .stop()
+            .await
+            .map_err(|reason| Failure::new(Exit::CommitFailed, format!("commit: {reason}")))
+    }
+}
+
+async fn open(settings: &Settings, clock: Clock) -> Result<Opened, Failure> {
+    let trust = Arc::new(read_trust(&settings.trust)?);
+    let client_ca = settings.client_ca.as_deref();
+    let tls = ServerTls::read(&settings.tls_cert, &settings.tls_key, client_ca, &trust.ca_pem)
+        .map_err(|e| Failure::new(Exit::Usage, e))?;
+    let state_dir = &settings.state_dir;
+    std::fs::create_dir_all(state_dir)
+        .map_err(|e| Failure::new(Exit::Failed, format!("make {}: {e}", state_dir.display())))?;
+    let lock = lock(state_dir)?;
+    let https = listen(settings.listen).await?;
+    let status = match settings.status_listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let blobs = BlobStore::open(&state_dir.join(BLOBS_FOLDER)).map_err(failed)?;
+    let database = state_dir.join(DATABASE_FILE);
+    let (store, stored) = Store::open(&database, clock.now().wall).map_err(|error| {
+        let exit = match &error {
+            StoreError::Newer { .. } => Exit::StateUnusable,
+            StoreError::Sqlite(_)
+            | StoreError::Migration(_)
+            | StoreError::Malformed { .. }
+            | StoreError::Gap { .. } => Exit::Failed,
+        };
+        Failure::new(exit, error)
+    })?;
+    Ok(Opened { trust, tls, lock, https, status, store, stored, blobs })
+}
+
+/// Reads the trust file.
+pub(crate) fn read_trust(path: &Path) -> Result<TrustFile, Failure> {
+    let usage =
+        |reason: String| Failure::new(Exit::Usage, format!("read {}: {reason}", path.display()));
+    let bytes = std::fs::read(path).map_err(|e| usage(e.to_string()))?;
+    TrustFile::parse(&bytes).map_err(|e| usage(e.to_string()))
+}
+
+/// One control plane per state folder: an advisory lock that the kernel drops when the process dies.
+fn lock(state_dir: &Path) -> Result<File, Failure> {
+    let path = state_dir.join(LOCK_FILE);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file =
+        file.map_err(|e| Failure::new(Exit::Failed, format!("open {}: {e}", path.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let message = format!("lock {}: another control plane uses it", state_dir.display());
+            Err(Failure::new(Exit::StateUnusable, message)
+                .hint("stop it, or give another --state-dir"))
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    bind(address).await.map_err(|error| {
+        let message = format!("listen on {address}: {error}");
+        if error.kind() == io::ErrorKind::AddrInUse {
+            return Failure::new(Exit::AddressInUse, message)
+                .hint("stop what listens there, or choose another address");
+        }
+        Failure::new(Exit::Failed, message)
+    })
+}
+
+fn local_address(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    listener.local_addr().map_err(failed)
+}
+
+fn floor(stored: &Stored) -> SerialFloor {
+    stored.release.as_ref().map_or_else(SerialFloor::default, |release| SerialFloor {
+        serial: release.serial,
+        fleet_sha256: Some(release.fleet_sha256),
+    })
+}
+
+#[allow(clippy::needless_pass_by_value)]
+fn failed(error: io::Error) -> Failure {
+    Failure::new(Exit::Failed, error)
+}

@@ -1,0 +1,349 @@
+//! Adopting a release: whole or not at all. The same release again changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::json;
+use wavegate_proto::artifact::fleet::{ChannelEdge, FleetDocument};
+use wavegate_proto::artifact::release::{Release, ReleaseRollout};
+use wavegate_proto::artifact::rules::{RuleCode, Violation};
+use wavegate_proto::artifact::verified::Verified;
+use wavegate_proto::ids::{ChannelName, HostName, RolloutId, Serial};
+use wavegate_proto::record::{HostRecord, HostState};
+use wavegate_proto::time::Now;
+use wavegate_proto::wire::operator::RolloutState;
+use wavegate_proto::wire::problem::{Problem, ProblemCode};
+use wavegate_proto::wire::publish::PublishAnswer;
+use wavegate_reconciler::fleet::AdoptedRelease;
+use wavegate_reconciler::fleet::channel::Channel;
+use wavegate_reconciler::fleet::host::Membership;
+use wavegate_reconciler::fleet::placement::{Placement, SkipReason};
+use wavegate_reconciler::fleet::rollout::{Manifest, Rollout};
+use wavegate_state_machine::rollout::{RolloutEvent, step};
+
+use super::log::{Actor, Fact};
+use super::rows::{ReleaseRow, Write};
+use super::{Answer, Core, Token};
+
+impl Core {
+    pub(super) fn check_release(&mut self, release: &Release, reply: Token) {
+        let answer = match self.acceptable(release) {
+            Ok(()) => Answer::ReleaseAcceptable,
+            Err(violation) => Answer::Problem(Box::new(refusal(&violation))),
+        };
+        self.reply(reply, answer);
+    }
+
+    /// The rules that need what was accepted before: the serial, and what each ref is bound to.
+    fn acceptable(&self, release: &Release) -> Result<(), Violation> {
+        let (serial, sha256) = (release.fleet.serial, release.fleet_sha256);
+        if let Some(known) = self.adopted_before() {
+            if serial < known.serial {
+                let detail = format!("serial {serial} is older than the adopted {}", known.serial);
+                return Err(Violation::new(RuleCode::SerialRegressed, detail));
+            }
+            if serial == known.serial && sha256 != known.fleet_sha256 {
+                let detail =
+                    format!("serial {serial} has been adopted with another fleet document");
+                return Err(Violation::new(RuleCode::SerialConflict, detail));
+            }
+        }
+        release.rollouts.values().try_for_each(|rollout| self.ref_is_free(rollout))
+    }
+
+    fn adopted_before(&self) -> Option<&ReleaseRow> {
+        self.release_row.as_ref()
+    }
+
+    /// A ref is bound to its content for ever, and never returns once it is no longer current (G22).
+    fn ref_is_free(&self, rollout: &ReleaseRollout) -> Result<(), Violation> {
+        let id = rollout.header.rollout_id();
+        let Some(known) = self.fleet.rollouts.get(&id) else { return Ok(()) };
+        if known.manifest.content_id != rollout.content_id {
+            let detail = format!("{id} is known with other content: choose another ref");
+            return Err(Violation::new(RuleCode::RefConflict, detail));
+        }
+        if matches!(known.state, RolloutState::Superseded | RolloutState::Pruned) {
+            let detail = format!("{id} has been superseded: going back needs a new ref");
+            return Err(Violation::new(RuleCode::RefConflict, detail));
+        }
+        Ok(())
+    }
+
+    pub(super) fn adopt_release(
+        &mut self,
+        now: Now,
+        release: &Arc<Verified<Release>>,
+        reply: Token,
+    ) {
+        if let Err(violation) = self.acceptable(release) {
+            self.reply(reply, Answer::Problem(Box::new(refusal(&violation))));
+            return;
+        }
+        let known = self.release_row.as_ref().filter(|row| {
+            row.serial == release.fleet.serial && row.fleet_sha256 == release.fleet_sha256
+        });
+        let answer = match known {
+            Some(row) => PublishAnswer {
+                serial: row.serial,
+                rollouts_opened: row.opened.clone(),
+                unchanged: row.unchanged.clone(),
+            },
+            None => self.record_release(now, release),
+        };
+        self.install(now, release);
+        self.reply(reply, Answer::Adopted(answer));
+    }
+
+    /// Notes the release and what it will open.
+    fn record_release(&mut self, now: Now, release: &Release) -> PublishAnswer {
+        let (mut opened, mut unchanged) = (Vec::new(), Vec::new());
+        for (channel, rollout) in &release.rollouts {
+            let id = rollout.header.rollout_id();
+            if self.fleet.rollouts.contains_key(&id) {
+                unchanged.push(channel.clone());
+            } else {
+                opened.push(id);
+            }
+        }
+        let serial = release.fleet.serial;
+        let headers: BTreeMap<String, _> = release
+            .rollouts
+            .values()
+            .map(|r| {
+                let digest = wavegate_proto::ids::Sha256Hash::of(&r.header_bytes);
+                (r.header.rollout_id().to_string(), digest)
+            })
+            .collect();
+        let payload = json!({
+            "serial": serial, "fleet_sha256": release.fleet_sha256, "headers_sha256": headers,
+            "opened": opened, "unchanged": unchanged,
+        });
+        let fact = Fact::own(now, "release_adopted", payload).by(Actor::Release(serial));
+        let log_seq = self.note(fact);
+        let row = ReleaseRow {
+            serial,
+            fleet_sha256: release.fleet_sha256,
+            signed_at: release.fleet.signed_at,
+            adopted_at: now.wall,
+            opened: opened.clone(),
+            unchanged: unchanged.clone(),
+            log_seq,
+        };
+        self.release_row = Some(row.clone());
+        self.write(Write::Release(row));
+        PublishAnswer { serial, rollouts_opened: opened, unchanged }
+    }
+
+    /// Makes the live model what the release says. Doing it again changes nothing.
+    fn install(&mut self, now: Now, release: &Arc<Verified<Release>>) {
+        self.release = Some(Arc::clone(release));
+        self.fleet.release = Some(AdoptedRelease {
+            serial: release.fleet.serial,
+            fleet_sha256: release.fleet_sha256,
+            signed_at: release.fleet.signed_at,
+        });
+        self.install_hosts(now, release);
+        let current: BTreeSet<RolloutId> =
+            release.rollouts.values().map(|r| r.header.rollout_id()).collect();
+        for rollout in release.rollouts.values() {
+            self.supersede(now, &rollout.header.channel, Some(&rollout.header.rollout_id()));
+        }
+        let gone: Vec<ChannelName> = self
+            .fleet
+            .channels
+            .keys()
+            .filter(|c| !release.rollouts.contains_key(*c))
+            .cloned()
+            .collect();
+        for channel in gone {
+            self.supersede(now, &channel, None);
+        }
+        self.fleet.channels = channels(release);
+        for rollout in release.rollouts.values() {
+            self.open_rollout(now, release.fleet.serial, rollout);
+        }
+        self.begin_recovering(now);
+        let members: Vec<HostName> = self.fleet.hosts.keys().cloned().collect();
+        for host in members {
+            self.fleet.refresh(&host);
+        }
+        self.touched.extend(current);
+    }
+
+    fn install_hosts(&mut self, now: Now, release: &Release) {
+        let removed: Vec<HostName> = self
+            .fleet
+            .hosts
+            .iter()
+            .filter(|(name, host)| {
+                host.member.is_some() && !release.fleet.hosts.contains_key(*name)
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in removed {
+            self.remove_host(now, &name);
+        }
+        for (name, fleet_host) in &release.fleet.hosts {
+            let entry = release.rollouts.get(&fleet_host.channel).and_then(|r| r.entry(name));
+            let host = self.fleet.host_entry(name, now.mono);
+            host.member = Some(Membership {
+                channel: fleet_host.channel.clone(),
+                tags: fleet_host.tags.clone(),
+                target_closure: fleet_host.closure.clone(),
+                checks: entry.and_then(|e| e.checks),
+            });
+        }
+    }
+
+    /// G21: a host that has left the fleet is left out of what it was in.
+    fn remove_host(&mut self, now: Now, name: &HostName) {
+        if let Some(host) = self.fleet.hosts.get_mut(name) {
+            host.member = None;
+        }
+        self.fleet.recovering.unreported.remove(name);
+        if let Some(waiting) = self.polls.remove(name) {
+            self.reply(waiting, Answer::Dispatch(None));
+        }
+        let open: Vec<RolloutId> = self
+            .fleet
+            .records(name)
+            .filter(|(rollout, p)| rollout.is_open() && p.record.state != HostState::Converged)
+            .map(|(rollout, _)| rollout.id.clone())
+            .collect();
+        for rollout_id in open {
+            let place = (rollout_id, name.clone());
+            self.close_lease(&place, false);
+            self.set_skip(now, &place, Some(SkipReason::Removed));
+        }
+    }
+
+    /// Another ref takes the channel: what was current there ends, its open dispatches withdrawn in
+    /// the same transaction (E11). Hosts in the middle of it finish or roll back.
+    fn supersede(&mut self, now: Now, channel: &ChannelName, by: Option<&RolloutId>) {
+        let Some(current) = self.fleet.channels.get(channel) else { return };
+        let old = current.rollout_id.clone();
+        if Some(&old) == by {
+            return;
+        }
+        let Some(rollout) = self.fleet.rollouts.get_mut(&old) else { return };
+        let from = rollout.state;
+        let Ok(to) = step(from, RolloutEvent::Superseded) else { return };
+        rollout.state = to;
+        rollout.superseded_by = by.cloned();
+        rollout.finished_at = Some(now.wall);
+        self.withdraw_leases(now, &old);
+        let payload = json!({ "from": from, "to": to, "reason": "superseded", "by": by });
+        let log_seq = self.note(Fact::own(now, "rollout_state", payload).about(&old));
+        for host in self.fleet.drop_untouched(&old) {
+            self.write(Write::HostRolloutDropped { rollout_id: old.clone(), host });
+        }
+        self.fleet.retire_budgets(&old);
+        self.settle_cursor(&old);
+        self.save_rollout(&old, log_seq);
+    }
+
+    /// Opens the rollout of one channel, or refreshes the one that is open (signed anew, same content).
+    fn open_rollout(&mut self, now: Now, serial: Serial, signed: &ReleaseRollout) {
+        let manifest = Arc::new(manifest_of(signed));
+        let id = manifest.header.rollout_id();
+        if let Some(rollout) = self.fleet.rollouts.get_mut(&id) {
+            rollout.manifest = manifest;
+            return;
+        }
+        self.fleet.add_rollout(Rollout::open(manifest, serial.0, now.wall));
+        let payload = json!({ "serial": serial, "content_id": signed.content_id, "hosts": signed.hosts.len() });
+        let fact = Fact::own(now, "rollout_opened", payload).about(&id).by(Actor::Release(serial));
+        let log_seq = self.note(fact);
+        self.save_rollout(&id, log_seq);
+        for entry in &signed.hosts {
+            let record = HostRecord::pending(
+                id.clone(),
+                entry.host.clone(),
+                entry.wave,
+                entry.closure.clone(),
+                now.wall,
+            );
+            self.fleet.add_placement(&id, &entry.host, Placement::new(entry.clone(), record));
+            self.save_placement(now, &id, &entry.host, log_seq);
+        }
+        let payload = json!({ "wave": 0 });
+        let log_seq = self.note(Fact::own(now, "wave_started", payload).about(&id));
+        self.save_wave(now, &id, log_seq);
+    }
+
+    /// After the first release of this process is loaded: whom to wait for, and for how long.
+    fn begin_recovering(&mut self, now: Now) {
+        if self.fleet.recovering.deadline.is_some() {
+            return;
+        }
+        let new_database = self.fleet.recovering.new_database;
+        let unfinished = |name: &HostName| {
+            self.fleet.records(name).enumerate().any(|(age, (_, placement))| {
+                let settled =
+                    matches!(placement.record.state, HostState::Converged | HostState::Skipped);
+                placement.is_in_flight() || (age == 0 && !settled)
+            })
+        };
+        let members = self.fleet.hosts.iter().filter(|(_, host)| host.member.is_some());
+        let unreported = members
+            .filter(|(name, host)| {
+                host.liveness.last_heartbeat.is_none() && (new_database || unfinished(name))
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        let wait_millis = self.config.heartbeat_secs.saturating_mul(1500);
+        self.fleet.recovering.unreported = unreported;
+        self.fleet.recovering.deadline = Some(now.mono.plus_millis(wait_millis));
+    }
+}
+
+fn refusal(violation: &Violation) -> Problem {
+    Problem::new(ProblemCode::Rule(violation.code), violation.detail.clone())
+}
+
+/// What a rollout keeps of its signed header.
+pub(super) fn manifest_of(signed: &ReleaseRollout) -> Manifest {
+    Manifest {
+        header: signed.header.clone(),
+        header_bytes: signed.header_bytes.clone(),
+        signatures: signed.signatures.clone(),
+        content_id: signed.content_id,
+    }
+}
+
+fn channels(release: &Release) -> BTreeMap<ChannelName, Channel> {
+    let before = transitive(&release.fleet);
+    release
+        .rollouts
+        .iter()
+        .map(|(name, rollout)| {
+            let channel = Channel {
+                rollout_id: rollout.header.rollout_id(),
+                signed_at: rollout.header.signed_at,
+                freshness_window_secs: rollout.header.freshness_window_secs,
+                hosts: rollout.header.host_count,
+                after: before.get(name).cloned().unwrap_or_default(),
+            };
+            (name.clone(), channel)
+        })
+        .collect()
+}
+
+/// For each channel, every channel before it, however far back (G20).
+fn transitive(fleet: &FleetDocument) -> BTreeMap<ChannelName, BTreeSet<ChannelName>> {
+    let mut before: BTreeMap<ChannelName, BTreeSet<ChannelName>> = BTreeMap::new();
+    let mut grew = true;
+    while grew {
+        grew = false;
+        for ChannelEdge { before: first, after, .. } in &fleet.channel_edges {
+            let mut all = before.get(first).cloned().unwrap_or_default();
+            all.insert(first.clone());
+            let known = before.entry(after.clone()).or_default();
+            let count = known.len();
+            known.extend(all);
+            grew |= known.len() > count;
+        }
+    }
+    before
+}

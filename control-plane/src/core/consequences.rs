@@ -1,0 +1,138 @@
+//! What follows from a folded event beside the record itself: leases close, failures are counted
+//! towards retries, closures are quarantined.
+
+use wavegate_proto::event::{Event, FailureClass, JournalEntry};
+use wavegate_proto::ids::LogSeq;
+use wavegate_proto::time::Now;
+use wavegate_reconciler::fleet::placement::SkipReason;
+use wavegate_state_machine::host::Origin;
+
+use super::Core;
+use super::input::Place;
+use super::rows::Write;
+
+/// The reason of a failure that is nobody's: the host got its permission too late (G4).
+const LEASE_LAPSED: &str = "lease-lapsed";
+
+/// The first back-off after a failure that is not the closure's, in seconds.
+const FIRST_BACK_OFF_SECS: u64 = 30;
+
+/// The longest back-off, in seconds.
+const MAX_BACK_OFF_SECS: u64 = 15 * 60;
+
+/// How long a host waits after its `failures`-th failure, in seconds: 30 s doubled each time, at most
+/// 15 min.
+fn back_off_secs(failures: u32) -> u64 {
+    let doublings = failures.saturating_sub(1).min(16);
+    (FIRST_BACK_OFF_SECS << doublings).min(MAX_BACK_OFF_SECS)
+}
+
+impl Core {
+    pub(super) fn after_fold(
+        &mut self,
+        now: Now,
+        place: &Place,
+        entry: &JournalEntry,
+        origin: Origin,
+        log_seq: LogSeq,
+    ) {
+        self.first_contact(place);
+        match &entry.event {
+            Event::DispatchAck { attempt, .. } => {
+                self.close_lease(place, true);
+                let attempt = *attempt;
+                self.fleet.change(&place.0, &place.1, |p| p.issued = p.issued.max(attempt));
+            }
+            Event::Carried { .. } => self.close_lease(place, true),
+            Event::DispatchReject { .. } => {
+                self.close_lease(place, false);
+                self.count_infra_failure(now, place, true);
+            }
+            Event::ActivationFailed { class, reason, .. } => match class {
+                FailureClass::Artifact => self.judge_closure(now, place),
+                FailureClass::Host | FailureClass::Network | FailureClass::Policy => {
+                    self.count_infra_failure(now, place, reason != LEASE_LAPSED);
+                }
+            },
+            Event::Failed { .. } => self.judge_closure(now, place),
+            Event::RollbackComplete { .. } | Event::RollbackFailed { .. } => {
+                self.queue_retry(place)
+            }
+            Event::JournalOpened { .. } if origin == Origin::Replay => {
+                self.judge_closure(now, place)
+            }
+            Event::ProbeTopology { .. }
+            | Event::ProbeResult { .. }
+            | Event::ActivationComplete { .. } => {
+                self.save_probe_failures(&place.0, &place.1, log_seq);
+            }
+            Event::JournalOpened { .. }
+            | Event::ActivationStarted { .. }
+            | Event::ActivationDeferred { .. }
+            | Event::Converged { .. }
+            | Event::Degraded { .. }
+            | Event::Recovered {}
+            | Event::ResourceChanged { .. }
+            | Event::DriftDetected { .. }
+            | Event::DriftCorrected { .. }
+            | Event::Refused => {}
+        }
+        self.save_placement(now, &place.0, &place.1, log_seq);
+    }
+
+    /// A host that speaks is neither lost nor left out for silence.
+    fn first_contact(&mut self, (rollout_id, host): &Place) {
+        self.fleet.change(rollout_id, host, |placement| {
+            placement.lost = false;
+            if placement.skip == Some(SkipReason::Offline) {
+                placement.skip = None;
+            }
+        });
+    }
+
+    /// Takes an open dispatch away; `taken`: the host has acknowledged it.
+    pub(super) fn close_lease(&mut self, (rollout_id, host): &Place, taken: bool) {
+        let lease = self.fleet.change(rollout_id, host, |placement| {
+            if !taken {
+                placement.record.dispatched_at = None;
+            }
+            placement.lease.take()
+        });
+        if let Some(Some(lease)) = lease {
+            self.leases.remove(&(lease.expires, (rollout_id.clone(), host.clone())));
+            let (rollout_id, host) = (rollout_id.clone(), host.clone());
+            self.write(Write::DispatchClosed { rollout_id, host });
+        }
+    }
+
+    /// Counts a failure that is not the closure's, and lets the host wait before it is tried again.
+    pub(super) fn count_infra_failure(&mut self, now: Now, place: &Place, counts: bool) {
+        self.fleet.change(&place.0, &place.1, |placement| {
+            placement.infra_failures += u32::from(counts);
+            let secs = back_off_secs(placement.infra_failures.max(1));
+            placement.retry_at = Some(now.mono.plus_secs(secs));
+        });
+        self.queue_retry(place);
+    }
+
+    /// Remembers when a host is due to be tried again.
+    pub(super) fn queue_retry(&mut self, place: &Place) {
+        let placement = self.fleet.placement(&place.0, &place.1);
+        if let Some(retry_at) = placement.and_then(|p| p.retry_at) {
+            self.retries.insert((retry_at, place.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn back_off_doubles_up_to_a_quarter_of_an_hour() {
+        let table = [(1, 30), (2, 60), (3, 120), (5, 480), (6, 900), (7, 900), (1000, 900)];
+        for (failures, secs) in table {
+            assert_eq!(back_off_secs(failures), secs, "after {failures} failures");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Heartbeats: they show liveness and start replays. A host with nothing new touches no disk.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use wavegate_proto::event::{Event, FailurePolicy};
+use wavegate_proto::ids::{HostName, RolloutId, Seq};
+use wavegate_proto::record::{HostRecord, HostState};
+use wavegate_proto::time::{Now, Timestamp};
+use wavegate_proto::wire::agent::{Heartbeat, HeartbeatAnswer, JournalHead, MAX_REJECTED};
+use wavegate_reconciler::fleet::placement::Placement;
+use wavegate_reconciler::fleet::rollout::Rollout;
+use wavegate_state_machine::host::{FoldContext, HeadVerdict, Lease, Origin, fold};
+
+use super::input::Place;
+use super::log::Fact;
+use super::{Answer, Core, Token};
+
+impl Core {
+    pub(super) fn heartbeat(
+        &mut self,
+        now: Now,
+        host: HostName,
+        heartbeat: &Heartbeat,
+        cert_expires_at: Option<Timestamp>,
+        reply: Token,
+    ) {
+        if let Err(problem) = self.expect_member(&host) {
+            self.reply(reply, Answer::Problem(Box::new(problem)));
+            return;
+        }
+        self.note_liveness(now, &host, heartbeat, cert_expires_at);
+        for rejected in heartbeat.rejected.iter().take(MAX_REJECTED) {
+            self.rejected(now, &host, rejected);
+        }
+        let (replay, new_journal) = self.compare_journals(now, &host, &heartbeat.rollouts);
+        self.conclude_without_journal(now, &host, heartbeat);
+        self.reported(&host);
+        let answer = HeartbeatAnswer {
+            cp_epoch: self.cp_epoch,
+            now: now.wall,
+            next_heartbeat_secs: self.config.heartbeat_secs,
+            replay,
+            new_journal,
+            cleared: Vec::new(),
+            marks: None,
+            bootstrap: self.bootstrap(&host, heartbeat),
+            satisfied: Vec::new(),
+        };
+        self.reply(reply, Answer::Heartbeat(Box::new(answer)));
+    }
+
+    fn note_liveness(
+        &mut self,
+        now: Now,
+        name: &HostName,
+        heartbeat: &Heartbeat,
+        cert_expires_at: Option<Timestamp>,
+    ) {
+        let Some(host) = self.fleet.hosts.get_mut(name) else { return };
+        let live = &mut host.liveness;
+        live.last_heartbeat = Some(now.mono);
+        live.last_seen_at = Some(now.wall);
+        if live.agent_version.as_deref() != Some(heartbeat.agent_version.as_str()) {
+            live.agent_version = Some(heartbeat.agent_version.chars().take(64).collect());
+        }
+        live.boot_id = Some(heartbeat.boot_id);
+        live.clock_skew_secs = Some(heartbeat.at.secs_since(now.wall));
+        live.cert_expires_at = cert_expires_at;
+        let drifted = heartbeat.resources.drifted > 0;
+        let counts_differently = live.current_closure.as_ref() != Some(&heartbeat.current_closure)
+            || (live.resources.drifted > 0) != drifted;
+        live.resources = heartbeat.resources;
+        live.current_closure = Some(heartbeat.current_closure.clone());
+        host.replays.retain(|rollout_id, _| heartbeat.rollouts.contains_key(rollout_id));
+        if counts_differently {
+            self.fleet.refresh(name);
+        }
+        self.unflushed.insert(name.clone());
+    }
+
+    /// Which journals are to be sent again, and which are to be opened anew.
+    fn compare_journals(
+        &mut self,
+        now: Now,
+        host: &HostName,
+        heads: &BTreeMap<RolloutId, JournalHead>,
+    ) -> (BTreeMap<RolloutId, Seq>, Vec<RolloutId>) {
+        let (mut replay, mut new_journal) = (BTreeMap::new(), Vec::new());
+        for (rollout_id, head) in heads {
+            let verdict = match self.fleet.placement(rollout_id, host) {
+                Some(placement) => placement.journal.judge(head),
+                None => HeadVerdict::NotSeen,
+            };
+            let from = match verdict {
+                HeadVerdict::Level => continue,
+                HeadVerdict::Behind { from } => from,
+                HeadVerdict::NotSeen => Seq(1),
+                HeadVerdict::Diverged | HeadVerdict::Replaced => {
+                    self.note_divergence(now, rollout_id, host, head);
+                    new_journal.push(rollout_id.clone());
+                    continue;
+                }
+            };
+            if head.last_seq < from {
+                continue;
+            }
+            replay.insert(rollout_id.clone(), from);
+            if let Some(h) = self.fleet.hosts.get_mut(host) {
+                h.replays.insert(rollout_id.clone(), head.last_seq);
+            }
+        }
+        (replay, new_journal)
+    }
+
+    /// Once for each journal: the agent repeats its heartbeat until it has opened another.
+    fn note_divergence(
+        &mut self,
+        now: Now,
+        rollout_id: &RolloutId,
+        host: &HostName,
+        head: &JournalHead,
+    ) {
+        if self.diverged.insert(head.journal_id) {
+            let payload = json!({ "journal_id": head.journal_id, "last_seq": head.last_seq });
+            self.note(Fact::own(now, "journal_diverged", payload).about(rollout_id).on(host));
+        }
+    }
+
+    /// What a heartbeat proves about a host that has no journal for its record (a new disk): a switch
+    /// that has happened, a rollback that has happened. Never health, and never while the agent has
+    /// the journal (E5).
+    fn conclude_without_journal(&mut self, now: Now, host: &HostName, heartbeat: &Heartbeat) {
+        let concluded: Vec<(RolloutId, Event, &'static str)> = self
+            .fleet
+            .records(host)
+            .filter(|(rollout, _)| !heartbeat.rollouts.contains_key(&rollout.id))
+            .filter_map(|(rollout, placement)| {
+                let (event, case) = conclusion(rollout, placement, heartbeat)?;
+                Some((rollout.id.clone(), event, case))
+            })
+            .collect();
+        for (rollout_id, event, case) in concluded {
+            self.fold_conclusion(now, &(rollout_id, host.clone()), &event, case);
+        }
+    }
+
+    fn fold_conclusion(&mut self, now: Now, place: &Place, event: &Event, case: &'static str) {
+        let (rollout_id, host) = place;
+        let Some(rollout) = self.fleet.rollouts.get(rollout_id) else { return };
+        let policy = rollout.policy();
+        let context = FoldContext {
+            soak_secs: 0,
+            failure_threshold_secs: policy.failure_threshold_secs,
+            on_health_failure: policy.on_health_failure,
+            lease: Lease::None,
+            origin: Origin::Synthetic,
+        };
+        let folded = self.fleet.change(rollout_id, host, |placement| {
+            fold(&mut placement.record, &context, now.wall, event).is_ok()
+        });
+        if folded != Some(true) {
+            return;
+        }
+        let recovered = Fact::own(now, "host_recovered", json!({ "case": case }));
+        self.note(recovered.about(rollout_id).on(host));
+        let mut payload = serde_json::to_value(event).unwrap_or_default();
+        if let Some(fields) = payload.as_object_mut() {
+            fields.remove("kind");
+        }
+        let fact = Fact { synthetic: true, ..Fact::own(now, event.kind(), payload) };
+        let log_seq = self.note(fact.about(rollout_id).on(host));
+        self.save_placement(now, rollout_id, host, log_seq);
+        self.queue_retry(place);
+        self.advance(now, rollout_id);
+    }
+
+    /// An agent that names no rollouts gets those that are open for it, as they stand.
+    fn bootstrap(&self, host: &HostName, heartbeat: &Heartbeat) -> Vec<HostRecord> {
+        if !heartbeat.rollouts.is_empty() {
+            return Vec::new();
+        }
+        let open = |(rollout, placement): (&Rollout, &Placement)| {
+            let current = self.fleet.channels.get(&rollout.id.channel)?.rollout_id == rollout.id;
+            let started = placement.record.state != HostState::Pending;
+            (started && (current || placement.is_in_flight())).then(|| placement.record.clone())
+        };
+        let mut records: Vec<HostRecord> = self.fleet.records(host).filter_map(open).collect();
+        records.sort_by(|a, b| a.rollout_id.cmp(&b.rollout_id));
+        records
+    }
+}
+
+fn conclusion(
+    rollout: &Rollout,
+    placement: &Placement,
+    heartbeat: &Heartbeat,
+) -> Option<(Event, &'static str)> {
+    let record = &placement.record;
+    match record.state {
+        HostState::Activating | HostState::Deferred => {
+            let switched = heartbeat.current_closure.as_ref() == Some(&record.target_closure);
+            let closure = record.target_closure.clone();
+            let event = Event::ActivationComplete { closure, exit_code: 0, changed: true };
+            switched.then_some((event, "activation-complete"))
+        }
+        HostState::Failed => {
+            let rolls_back = rollout.policy().on_health_failure == FailurePolicy::RollbackAndHalt;
+            let back = heartbeat.current_closure == record.prior_closure;
+            let closure = record.prior_closure.clone();
+            let event = Event::RollbackComplete { closure, exit_code: 0 };
+            (rolls_back && back).then_some((event, "rollback-complete"))
+        }
+        HostState::Pending
+        | HostState::Soaking
+        | HostState::Converged
+        | HostState::Reverted
+        | HostState::Skipped => None,
+    }
+}

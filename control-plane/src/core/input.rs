@@ -1,0 +1,101 @@
+//! Everything that can happen to the control plane.
+
+use std::sync::Arc;
+
+use wavegate_proto::artifact::proof::HostPlan;
+use wavegate_proto::artifact::release::Release;
+use wavegate_proto::artifact::rules::Violation;
+use wavegate_proto::artifact::verified::Verified;
+use wavegate_proto::ids::{HostName, RolloutId};
+use wavegate_proto::time::Timestamp;
+use wavegate_proto::wire::agent::{EventsRequest, Heartbeat, RolloutProof};
+
+use super::query::Query;
+
+/// Names a request until it is answered; given out by the shell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+/// Everything that can happen. Each request is answered once, by an
+/// [`Output::Reply`](super::Output::Reply) with its token.
+#[derive(Debug)]
+pub enum Input {
+    /// An agent sent a heartbeat.
+    Heartbeat {
+        /// Who, by certificate.
+        host: HostName,
+        /// What it said.
+        heartbeat: Box<Heartbeat>,
+        /// When its certificate expires.
+        cert_expires_at: Option<Timestamp>,
+        /// To be answered.
+        reply: Token,
+    },
+    /// An agent asks for its dispatch and waits for it.
+    Poll {
+        /// Who, by certificate.
+        host: HostName,
+        /// To be answered.
+        reply: Token,
+    },
+    /// An agent has stopped waiting; nothing is answered any more.
+    PollEnded {
+        /// Who.
+        host: HostName,
+        /// The request that ended.
+        reply: Token,
+    },
+    /// An agent sent events.
+    Events {
+        /// Who, by certificate.
+        host: HostName,
+        /// What happened.
+        request: Box<EventsRequest>,
+        /// To be answered.
+        reply: Token,
+    },
+    /// An agent offers a header that the control plane has lost.
+    OfferRollout {
+        /// Who, by certificate.
+        host: HostName,
+        /// The verified header and entry.
+        plan: Box<Verified<HostPlan>>,
+        /// The proof it came with.
+        proof: Box<RolloutProof>,
+        /// To be answered.
+        reply: Token,
+    },
+    /// Could this release be adopted? Changes nothing.
+    CheckRelease {
+        /// The release.
+        release: Arc<Verified<Release>>,
+        /// To be answered.
+        reply: Token,
+    },
+    /// Adopt this release. The release folder holds it already.
+    AdoptRelease {
+        /// The release.
+        release: Arc<Verified<Release>>,
+        /// To be answered.
+        reply: Token,
+    },
+    /// A release was refused; it is noted once.
+    ReleaseRefused {
+        /// Where it came from.
+        source: String,
+        /// What was wrong with it.
+        violation: Violation,
+    },
+    /// Somebody reads.
+    Query {
+        /// What.
+        query: Query,
+        /// To be answered.
+        reply: Token,
+    },
+    /// Time has passed: a deadline of [`Core::next_wakeup`](super::Core::next_wakeup), or the safety tick.
+    Tick,
+}
+
+/// A rollout and a host, as the key of a placement.
+pub(super) type Place = (RolloutId, HostName);

@@ -1,0 +1,170 @@
+//! The control plane's decisions as a plain value: [`Core::handle`] takes everything that can happen
+//! and returns everything the outside must do. No clock, no database, no runtime.
+//!
+//! Not here: committing and answering (see `service`), HTTP (see `server`), files (see `workers`).
+
+mod adopt;
+mod consequences;
+mod dispatch;
+mod documents;
+mod events;
+mod heartbeat;
+mod input;
+mod log;
+mod offer;
+mod output;
+mod planning;
+mod quarantine;
+mod query;
+mod restore;
+mod rollouts;
+mod rows;
+
+pub use input::{Input, Token};
+pub use output::{Answer, HostBlobs, Output};
+pub use query::{Figures, HostFilter, PageRequest, Query};
+pub use restore::RestoreError;
+pub use rows::{
+    DispatchRow, HostRolloutRow, HostSeenRow, LogRow, PlacementMarks, ProbeFailuresRow,
+    QuarantineRow, ReleaseRow, RolloutRow, Stored, WaveRow, Write,
+};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::json;
+use wavegate_proto::artifact::release::Release;
+use wavegate_proto::artifact::rules::Violation;
+use wavegate_proto::artifact::verified::Verified;
+use wavegate_proto::ids::{
+    ChannelName, ClosureId, CpEpoch, FleetName, HostName, JournalId, LogSeq, RolloutId,
+};
+use wavegate_proto::time::{Mono, Now};
+use wavegate_reconciler::fleet::Fleet;
+
+use input::Place;
+use log::Fact;
+
+/// How often it is written when hosts were last heard from, in seconds.
+const FLUSH_SEEN_SECS: u64 = 60;
+
+/// How many different refusals of releases are remembered as noted.
+const MAX_REFUSALS_NOTED: usize = 1000;
+
+/// What does not change while the process runs.
+#[derive(Debug, Clone)]
+pub struct CoreConfig {
+    /// The fleet of the trust file.
+    pub fleet: FleetName,
+    /// How often agents send heartbeats, in seconds.
+    pub heartbeat_secs: u64,
+    /// The program's version.
+    pub version: String,
+}
+
+/// The control plane's decisions.
+#[derive(Debug)]
+pub struct Core {
+    config: CoreConfig,
+    fleet: Fleet,
+    cp_epoch: CpEpoch,
+    last_seq: LogSeq,
+    release: Option<Arc<Verified<Release>>>,
+    release_row: Option<ReleaseRow>,
+    /// The poll of each host that waits for its dispatch.
+    polls: BTreeMap<HostName, Token>,
+    /// Open dispatches, by when they lapse.
+    leases: BTreeSet<(Mono, Place)>,
+    /// Hosts that failed for reasons other than the closure, by when they are tried again.
+    retries: BTreeSet<(Mono, Place)>,
+    /// Hosts that report to have rejected a closure.
+    rejections: BTreeMap<(ChannelName, ClosureId), BTreeSet<HostName>>,
+    /// Journals whose divergence has been noted.
+    diverged: BTreeSet<JournalId>,
+    /// Refusals of releases that have been noted.
+    refusals: BTreeSet<String>,
+    /// Hosts heard from since that was last written.
+    unflushed: BTreeSet<HostName>,
+    flushed_at: Mono,
+    /// Rollouts whose hosts count differently than when they were last moved on.
+    touched: BTreeSet<RolloutId>,
+    outputs: Vec<Output>,
+}
+
+impl Core {
+    /// Takes one thing that has happened and returns what the outside must do.
+    pub fn handle(&mut self, now: Now, input: Input) -> Vec<Output> {
+        match input {
+            Input::Heartbeat { host, heartbeat, cert_expires_at, reply } => {
+                self.heartbeat(now, host, &heartbeat, cert_expires_at, reply);
+            }
+            Input::Poll { host, reply } => self.poll(now, host, reply),
+            Input::PollEnded { host, reply } => self.poll_ended(&host, reply),
+            Input::Events { host, request, reply } => self.events(now, host, *request, reply),
+            Input::OfferRollout { host, plan, proof, reply } => {
+                self.offer_rollout(now, &host, &plan, &proof, reply);
+            }
+            Input::CheckRelease { release, reply } => self.check_release(&release, reply),
+            Input::AdoptRelease { release, reply } => self.adopt_release(now, &release, reply),
+            Input::ReleaseRefused { source, violation } => {
+                self.note_release_refused(now, &source, &violation);
+            }
+            Input::Query { query, reply } => self.query(now, &query, reply),
+            Input::Tick => self.flush_seen(now),
+        }
+        std::mem::take(&mut self.outputs)
+    }
+
+    /// Decides what to do now that a batch has been handled: call it once after each batch.
+    pub fn plan(&mut self, now: Now) -> Vec<Output> {
+        self.replan(now);
+        std::mem::take(&mut self.outputs)
+    }
+
+    /// When [`Input::Tick`] is due at the latest.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Mono> {
+        let recovering = &self.fleet.recovering;
+        let gate = recovering.deadline.filter(|_| recovering.opened_at.is_none());
+        let lease = self.leases.first().map(|(at, _)| *at);
+        let retry = self.retries.first().map(|(at, _)| *at);
+        [gate, lease, retry].into_iter().flatten().min()
+    }
+
+    /// The live model, for checks and forecasts.
+    #[must_use]
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// Notes a refused release once, however often the source is polled.
+    fn note_release_refused(&mut self, now: Now, source: &str, violation: &Violation) {
+        let key = format!("{source}: {violation}");
+        if self.refusals.len() < MAX_REFUSALS_NOTED && self.refusals.insert(key) {
+            let payload = json!({
+                "source": source, "code": violation.code.as_str(), "detail": violation.detail,
+            });
+            self.note(Fact::own(now, "release_refused", payload));
+        }
+    }
+
+    /// Writes now and then when hosts were last heard from.
+    fn flush_seen(&mut self, now: Now) {
+        if now.mono.secs_since(self.flushed_at) < FLUSH_SEEN_SECS || self.unflushed.is_empty() {
+            return;
+        }
+        self.flushed_at = now.mono;
+        let hosts = std::mem::take(&mut self.unflushed);
+        let rows = hosts.into_iter().filter_map(|host| {
+            let live = &self.fleet.hosts.get(&host)?.liveness;
+            Some(HostSeenRow {
+                last_seen_at: live.last_seen_at?,
+                agent_version: live.agent_version.clone(),
+                current_closure: live.current_closure.clone().flatten(),
+                host,
+            })
+        });
+        let rows = rows.collect();
+        self.write(Write::HostsSeen(rows));
+    }
+}

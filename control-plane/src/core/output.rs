@@ -1,0 +1,60 @@
+//! Everything the outside must do. Writes are committed, in order and together, before any of the
+//! replies of the same batch is released.
+
+use wavegate_proto::ids::{BlobId, ClosureId};
+use wavegate_proto::wire::agent::{Dispatch, EventsAnswer, HeartbeatAnswer, RolloutProof};
+use wavegate_proto::wire::problem::Problem;
+use wavegate_proto::wire::publish::PublishAnswer;
+
+use super::input::Token;
+use super::rows::Write;
+
+/// One thing the outside must do.
+#[derive(Debug)]
+pub enum Output {
+    /// Commit this.
+    Write(Box<Write>),
+    /// Then answer this request.
+    Reply {
+        /// Which.
+        to: Token,
+        /// With what.
+        answer: Answer,
+    },
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// To a heartbeat.
+    Heartbeat(Box<HeartbeatAnswer>),
+    /// To a poll; `None`: nothing to do (204).
+    Dispatch(Option<Box<Dispatch>>),
+    /// To events.
+    Events(EventsAnswer),
+    /// To an offered header.
+    Offered,
+    /// A release could be adopted.
+    ReleaseAcceptable,
+    /// A release was adopted; the same one again answers the same.
+    Adopted(PublishAnswer),
+    /// To a query that is answered with a JSON document.
+    Document(serde_json::Value),
+    /// To [`Query::Proof`](super::Query::Proof).
+    Proof(Box<RolloutProof>),
+    /// To [`Query::HostBlobs`](super::Query::HostBlobs).
+    HostBlobs(HostBlobs),
+    /// To [`Query::Figures`](super::Query::Figures).
+    Figures(Box<super::query::Figures>),
+    /// Refused, and why.
+    Problem(Box<Problem>),
+}
+
+/// The closures a host may fetch; the assets these name may be fetched too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostBlobs {
+    /// Closures that signed entries name for the host.
+    pub closures: Vec<ClosureId>,
+    /// Documents with only probes, for store paths.
+    pub checks: Vec<BlobId>,
+}

@@ -1,0 +1,153 @@
+//! Quarantine (G12): a closure on which more hosts of a wave failed, or which more of them rejected,
+//! than the policy tolerates is not dispatched on its channel any more.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use wavegate_proto::ids::{Attempt, HostName};
+use wavegate_proto::time::{Now, Timestamp};
+use wavegate_proto::wire::agent::Rejected;
+use wavegate_proto::wire::operator::{QuarantineDocument, QuarantineSource};
+use wavegate_reconciler::fleet::Quarantine;
+use wavegate_reconciler::fleet::placement::Placement;
+
+use super::Core;
+use super::input::Place;
+use super::log::Fact;
+use super::rows::{QuarantineRow, Write};
+
+/// A failure, in the order in which failures count.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FailureOf {
+    pub(super) at: Timestamp,
+    pub(super) host: HostName,
+    pub(super) attempt: Attempt,
+    pub(super) reason: String,
+}
+
+impl Core {
+    /// A host has failed for the closure's own fault: is the closure to be quarantined?
+    pub(super) fn judge_closure(&mut self, now: Now, place: &Place) {
+        let Some(placement) = self.fleet.placement(&place.0, &place.1) else { return };
+        if !placement.is_artifact_failure() {
+            return;
+        }
+        if let Some(document) = self.quarantine_from_failures(place) {
+            self.quarantine(now, place, document);
+        }
+    }
+
+    /// The failure with which a wave exceeded its limit, counted in the order in which hosts failed.
+    pub(super) fn failure_over_limit(&self, place: &Place) -> Option<FailureOf> {
+        let rollout = self.fleet.rollouts.get(&place.0)?;
+        let here = rollout.placements.get(&place.1)?;
+        let limit = rollout.wave(here.entry.wave)?.max_failures(rollout.policy());
+        let mut failures: Vec<FailureOf> = rollout
+            .placements
+            .values()
+            .filter(|p| p.entry.wave == here.entry.wave && p.entry.closure == here.entry.closure)
+            .filter_map(failure_of)
+            .collect();
+        failures.sort();
+        failures.into_iter().nth(usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+
+    fn quarantine_from_failures(&self, place: &Place) -> Option<QuarantineDocument> {
+        let failure = self.failure_over_limit(place)?;
+        let closure = self.fleet.placement(&place.0, &place.1)?.entry.closure.clone();
+        Some(QuarantineDocument {
+            channel: place.0.channel.clone(),
+            closure,
+            since: failure.at,
+            host: failure.host,
+            rollout_id: place.0.clone(),
+            attempt: failure.attempt,
+            reason: failure.reason,
+            source: QuarantineSource::Rollback,
+        })
+    }
+
+    /// A heartbeat names a closure its host has rejected. It counts only if the signed entry of that
+    /// rollout names this host and closure.
+    pub(super) fn rejected(&mut self, now: Now, host: &HostName, rejected: &Rejected) {
+        let place = (rejected.rollout_id.clone(), host.clone());
+        let Some(placement) = self.fleet.placement(&place.0, host) else { return };
+        let signed = placement.entry.closure == rejected.closure
+            && rejected.rollout_id.channel == rejected.channel;
+        if !signed || placement.is_artifact_failure() {
+            return;
+        }
+        let key = (rejected.channel.clone(), rejected.closure.clone());
+        if !self.rejections.entry(key).or_default().insert(host.clone()) {
+            return;
+        }
+        if let Some(document) = self.quarantine_from_reports(now, &place, rejected) {
+            self.quarantine(now, &place, document);
+        }
+    }
+
+    fn quarantine_from_reports(
+        &self,
+        now: Now,
+        place: &Place,
+        rejected: &Rejected,
+    ) -> Option<QuarantineDocument> {
+        let rollout = self.fleet.rollouts.get(&place.0)?;
+        let wave = rollout.placements.get(&place.1)?.entry.wave;
+        let key = (rejected.channel.clone(), rejected.closure.clone());
+        let mut hosts: BTreeSet<&HostName> = self.rejections.get(&key)?.iter().collect();
+        hosts.retain(|host| rollout.placements.get(*host).is_some_and(|p| p.entry.wave == wave));
+        let failed = rollout.placements.iter().filter(|(_, p)| {
+            p.entry.wave == wave && p.entry.closure == rejected.closure && p.is_artifact_failure()
+        });
+        hosts.extend(failed.map(|(host, _)| host));
+        let count = u64::try_from(hosts.len()).unwrap_or(u64::MAX);
+        (count > rollout.wave(wave)?.max_failures(rollout.policy())).then(|| QuarantineDocument {
+            channel: key.0,
+            closure: key.1,
+            since: now.wall,
+            host: place.1.clone(),
+            rollout_id: place.0.clone(),
+            attempt: rejected.attempt,
+            reason: "the host reports that it rejected this closure".to_owned(),
+            source: QuarantineSource::Reported,
+        })
+    }
+
+    /// Adds a quarantine. One that is known gives way only to a better account of the same thing, so
+    /// that after a wiped database the order in which hosts report does not matter.
+    fn quarantine(&mut self, now: Now, place: &Place, document: QuarantineDocument) {
+        let key = (document.channel.clone(), document.closure.clone());
+        let known = self.fleet.quarantines.get(&key).map(|quarantine| &quarantine.document);
+        let better = known.is_none_or(|known| {
+            let reported = known.source == QuarantineSource::Reported;
+            match document.source {
+                QuarantineSource::Reported => false,
+                QuarantineSource::Rollback => {
+                    reported || (document.rollout_id == known.rollout_id && document != *known)
+                }
+            }
+        });
+        if !better {
+            return;
+        }
+        let payload = json!({
+            "channel": document.channel, "closure": document.closure, "since": document.since,
+            "attempt": document.attempt, "reason": document.reason, "source": document.source,
+        });
+        let fact = Fact::own(now, "quarantine_added", payload).about(&place.0).on(&document.host);
+        let log_seq = self.note(fact);
+        self.write(Write::Quarantine(QuarantineRow { document: document.clone(), log_seq }));
+        self.fleet.quarantines.insert(key, Quarantine { document, log_seq });
+    }
+}
+
+fn failure_of(placement: &Placement) -> Option<FailureOf> {
+    let record = &placement.record;
+    placement.is_artifact_failure().then(|| FailureOf {
+        at: record.failed_at.unwrap_or(record.state_since),
+        host: record.host.clone(),
+        attempt: record.attempt,
+        reason: record.failure.as_ref().map(|f| f.reason.clone()).unwrap_or_default(),
+    })
+}

@@ -1,0 +1,162 @@
+//! Moves rollouts on when their hosts have moved: waves, halts, freezes, ends.
+
+use serde_json::json;
+use wavegate_proto::ids::{HostName, RolloutId, WaveIndex};
+use wavegate_proto::time::Now;
+use wavegate_proto::wire::operator::{Halt, RolloutState};
+use wavegate_reconciler::fleet::rollout::Rollout;
+use wavegate_state_machine::rollout::{RolloutEvent, next_event, step};
+
+use super::Core;
+use super::log::Fact;
+
+impl Core {
+    /// Moves a rollout on as far as its hosts allow. Called in the same step that changed a host, so
+    /// that nothing more is dispatched the moment a rollout fails (E1).
+    pub(super) fn advance(&mut self, now: Now, id: &RolloutId) {
+        while let Some(rollout) = self.fleet.rollouts.get(id) {
+            let state = rollout.state;
+            let Some(event) = next_event(state, &rollout.tally()) else { break };
+            let Ok(to) = step(state, event) else { break };
+            if let Some(rollout) = self.fleet.rollouts.get_mut(id) {
+                rollout.state = to;
+            }
+            self.entered(now, id, state, to, event);
+        }
+        self.settle_cursor(id);
+        self.settle_halt(now, id);
+        self.settle_freeze(now, id);
+    }
+
+    /// What comes with having entered a state.
+    fn entered(
+        &mut self,
+        now: Now,
+        id: &RolloutId,
+        from: RolloutState,
+        to: RolloutState,
+        event: RolloutEvent,
+    ) {
+        match event {
+            RolloutEvent::FailuresExceeded | RolloutEvent::Aborted => {
+                self.withdraw_leases(now, id);
+            }
+            RolloutEvent::AllDone => {
+                self.finish(now, id);
+                self.serve_every_wave(id);
+            }
+            RolloutEvent::RollbacksDone => self.finish(now, id),
+            RolloutEvent::WaveStarted => self.start_next_wave(now, id),
+            RolloutEvent::FirstDispatch
+            | RolloutEvent::WaveDone
+            | RolloutEvent::Resumed
+            | RolloutEvent::Superseded
+            | RolloutEvent::Pruned => {}
+        }
+        let payload = json!({ "from": from, "to": to, "reason": event.as_str() });
+        let log_seq = self.note(Fact::own(now, "rollout_state", payload).about(id));
+        self.save_rollout(id, log_seq);
+    }
+
+    fn finish(&mut self, now: Now, id: &RolloutId) {
+        if let Some(rollout) = self.fleet.rollouts.get_mut(id) {
+            rollout.finished_at = Some(now.wall);
+        }
+    }
+
+    /// Late hosts of every wave are served from now on.
+    fn serve_every_wave(&mut self, id: &RolloutId) {
+        if let Some(rollout) = self.fleet.rollouts.get_mut(id) {
+            let last = u32::try_from(rollout.waves().len().saturating_sub(1)).unwrap_or(u32::MAX);
+            rollout.current_wave = WaveIndex(last);
+        }
+    }
+
+    fn start_next_wave(&mut self, now: Now, id: &RolloutId) {
+        let Some(rollout) = self.fleet.rollouts.get_mut(id) else { return };
+        rollout.current_wave = rollout.current_wave.next();
+        let payload = json!({ "wave": rollout.current_wave });
+        let log_seq = self.note(Fact::own(now, "wave_started", payload).about(id));
+        self.save_wave(now, id, log_seq);
+    }
+
+    /// Withdraws every open dispatch of a rollout, in the same transaction (E11).
+    pub(super) fn withdraw_leases(&mut self, now: Now, id: &RolloutId) {
+        let Some(rollout) = self.fleet.rollouts.get(id) else { return };
+        let leased = rollout.placements.iter().filter(|(_, p)| p.lease.is_some());
+        let hosts: Vec<HostName> = leased.map(|(host, _)| host.clone()).collect();
+        for host in hosts {
+            let place = (id.clone(), host);
+            self.close_lease(&place, false);
+            let fact = Fact::own(now, "dispatch_withdrawn", json!({})).about(id).on(&place.1);
+            let log_seq = self.note(fact);
+            self.save_placement(now, id, &place.1, log_seq);
+        }
+    }
+
+    /// Why a rollout halted is always told by the failure that exceeded the limit, in the order in
+    /// which hosts failed: so it reads the same after a replay. A terminal rollout whose late hosts
+    /// fail stays terminal and shows the halt (G16).
+    fn settle_halt(&mut self, now: Now, id: &RolloutId) {
+        let Some(rollout) = self.fleet.rollouts.get(id) else { return };
+        let halt = rollout.wave_over_limit().and_then(|wave| self.halt_of(rollout, wave));
+        if halt.is_none() || halt == rollout.halt {
+            return;
+        }
+        if let Some(rollout) = self.fleet.rollouts.get_mut(id) {
+            rollout.halt = halt.clone();
+        }
+        let state = self.fleet.rollouts.get(id).map(|r| r.state);
+        let payload = json!({ "from": state, "to": state, "reason": "halted", "halt": halt });
+        let log_seq = self.note(Fact::own(now, "rollout_state", payload).about(id));
+        self.save_rollout(id, log_seq);
+        self.withdraw_leases(now, id);
+    }
+
+    fn halt_of(&self, rollout: &Rollout, wave: WaveIndex) -> Option<Halt> {
+        let failed = rollout
+            .placements
+            .iter()
+            .find(|(_, p)| p.entry.wave == wave && p.is_artifact_failure());
+        let place = (rollout.id.clone(), failed?.0.clone());
+        let failure = self.failure_over_limit(&place)?;
+        Some(Halt { reason: failure.reason, host: Some(failure.host), at: failure.at })
+    }
+
+    fn settle_freeze(&mut self, now: Now, id: &RolloutId) {
+        let Some(rollout) = self.fleet.rollouts.get_mut(id) else { return };
+        let frozen = rollout.is_open() && rollout.should_freeze();
+        if rollout.frozen == frozen {
+            return;
+        }
+        rollout.frozen = frozen;
+        let state = rollout.state;
+        let reason = if frozen { "frozen" } else { "thawed" };
+        let payload = json!({ "from": state, "to": state, "reason": reason });
+        let log_seq = self.note(Fact::own(now, "rollout_state", payload).about(id));
+        self.save_rollout(id, log_seq);
+    }
+
+    /// Where a rollout that does not go on stands: a halted one in the wave it could not finish, a
+    /// superseded one in the last wave that was started. Judged from the records alone, so it reads
+    /// the same after a wiped database, whoever reports first.
+    pub(super) fn settle_cursor(&mut self, id: &RolloutId) {
+        let Some(rollout) = self.fleet.rollouts.get_mut(id) else { return };
+        match rollout.state {
+            RolloutState::Failed | RolloutState::Reverted => {
+                while rollout.tally().next_wave_started {
+                    rollout.current_wave = rollout.current_wave.next();
+                }
+            }
+            RolloutState::Superseded => {
+                let touched = rollout.placements.values().filter(|p| !p.is_untouched());
+                rollout.current_wave = touched.map(|p| p.entry.wave).max().unwrap_or(WaveIndex(0));
+            }
+            RolloutState::Opening
+            | RolloutState::Active
+            | RolloutState::Converging
+            | RolloutState::Terminal
+            | RolloutState::Pruned => {}
+        }
+    }
+}

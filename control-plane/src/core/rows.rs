@@ -1,0 +1,252 @@
+//! What is persisted: the log, and the derived rows written in the same transaction.
+
+use serde::{Deserialize, Serialize};
+use wavegate_proto::artifact::entry::HostEntry;
+use wavegate_proto::ids::{
+    Attempt, ChannelName, ClosureId, CpEpoch, HostName, LogSeq, ProbeName, Ref, RolloutId, Serial,
+    Sha256Hash, WaveIndex,
+};
+use wavegate_proto::record::HostRecord;
+use wavegate_proto::signing::Signature;
+use wavegate_proto::time::Timestamp;
+use wavegate_proto::wire::operator::{Halt, QuarantineDocument, RolloutState};
+use wavegate_reconciler::fleet::placement::SkipReason;
+use wavegate_state_machine::host::JournalBook;
+
+/// One change of what is persisted. Each derived row names the log row that last changed it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// Append to the log; the store chains the hash.
+    Log(LogRow),
+    /// Insert or replace a rollout.
+    Rollout(RolloutRow),
+    /// Insert or replace a wave.
+    Wave(WaveRow),
+    /// Insert or replace a host's place in a rollout.
+    HostRollout(Box<HostRolloutRow>),
+    /// Remove a host's place: its rollout was superseded before anything was started for it.
+    HostRolloutDropped {
+        /// From which rollout.
+        rollout_id: RolloutId,
+        /// Which host.
+        host: HostName,
+    },
+    /// Replace the current failures of a host's probes in a rollout.
+    ProbeFailures(ProbeFailuresRow),
+    /// Insert or replace a quarantine.
+    Quarantine(QuarantineRow),
+    /// Insert or replace an open dispatch.
+    Dispatch(DispatchRow),
+    /// Remove an open dispatch.
+    DispatchClosed {
+        /// In which rollout.
+        rollout_id: RolloutId,
+        /// Of which host.
+        host: HostName,
+    },
+    /// A release was adopted.
+    Release(ReleaseRow),
+    /// When hosts were last heard from; flushed now and then.
+    HostsSeen(Vec<HostSeenRow>),
+}
+
+/// One row of the log. Its `chain` is computed by the store, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogRow {
+    /// Its position, from 1 without gaps.
+    pub seq: LogSeq,
+    /// When, by whoever caused it.
+    pub at: Timestamp,
+    /// The host it is about.
+    pub host: Option<HostName>,
+    /// The rollout it is about.
+    pub rollout_id: Option<RolloutId>,
+    /// What happened.
+    pub kind: &'static str,
+    /// Who caused it.
+    pub actor: String,
+    /// Whether it is the control plane's own conclusion about a host.
+    pub synthetic: bool,
+    /// The fields of the kind.
+    pub payload: serde_json::Value,
+}
+
+/// A rollout.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RolloutRow {
+    /// Its id.
+    pub rollout_id: RolloutId,
+    /// Its channel.
+    pub channel: ChannelName,
+    /// Its ref.
+    pub reference: Ref,
+    /// Its place in the order of opening.
+    pub order: u64,
+    /// The serial it was opened with.
+    pub serial: Serial,
+    /// What identifies its content: `(channel, ref)` is bound to it for ever.
+    pub content_id: Sha256Hash,
+    /// The header's exact bytes.
+    pub header: Vec<u8>,
+    /// Its signatures.
+    pub signatures: Vec<Signature>,
+    /// Where it is.
+    pub state: RolloutState,
+    /// Why it halted.
+    pub halt: Option<Halt>,
+    /// Whether too many infrastructure failures stand.
+    pub frozen: bool,
+    /// The wave being worked on.
+    pub current_wave: WaveIndex,
+    /// When it opened.
+    pub opened_at: Timestamp,
+    /// When it became terminal, reverted or superseded.
+    pub finished_at: Option<Timestamp>,
+    /// What took its place.
+    pub superseded_by: Option<RolloutId>,
+    /// The log row that last changed it.
+    pub log_seq: LogSeq,
+}
+
+/// A wave of a rollout.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WaveRow {
+    /// Of which rollout.
+    pub rollout_id: RolloutId,
+    /// Which.
+    pub wave: WaveIndex,
+    /// When it became the current one.
+    pub started_at: Timestamp,
+    /// The log row that last changed it.
+    pub log_seq: LogSeq,
+}
+
+/// A host's place in a rollout.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostRolloutRow {
+    /// What the signed plan says.
+    pub entry: HostEntry,
+    /// What the events say.
+    pub record: HostRecord,
+    /// How far the journal has been folded.
+    pub journal: JournalBook,
+    /// What the control plane keeps beside them.
+    pub marks: PlacementMarks,
+    /// The log row that last changed it.
+    pub log_seq: LogSeq,
+}
+
+/// What the control plane keeps beside a record.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PlacementMarks {
+    /// Attempts issued so far.
+    pub issued: Attempt,
+    /// Why it is left out.
+    #[serde(default)]
+    pub skip: Option<SkipReason>,
+    /// Infrastructure failures so far.
+    #[serde(default)]
+    pub infra_failures: u32,
+    /// When it may be tried again.
+    #[serde(default)]
+    pub retry_at: Option<Timestamp>,
+    /// Whether it is shown as lost.
+    #[serde(default)]
+    pub lost: bool,
+}
+
+/// The probes of a host in a rollout that fail now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProbeFailuresRow {
+    /// In which rollout.
+    pub rollout_id: RolloutId,
+    /// On which host.
+    pub host: HostName,
+    /// Which, since when and why; empty: all pass.
+    pub failing: Vec<(ProbeName, Timestamp, Option<String>)>,
+    /// The log row that last changed it.
+    pub log_seq: LogSeq,
+}
+
+/// A quarantine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuarantineRow {
+    /// As operators read it.
+    pub document: QuarantineDocument,
+    /// The log row that added it.
+    pub log_seq: LogSeq,
+}
+
+/// An open dispatch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DispatchRow {
+    /// In which rollout.
+    pub rollout_id: RolloutId,
+    /// To which host.
+    pub host: HostName,
+    /// Its attempt.
+    pub attempt: Attempt,
+    /// Whether nothing is to change.
+    pub no_change: bool,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When it lapses.
+    pub expires_at: Timestamp,
+    /// The log row that issued it.
+    pub log_seq: LogSeq,
+}
+
+/// A release that was adopted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReleaseRow {
+    /// Its serial.
+    pub serial: Serial,
+    /// The hash of its fleet document.
+    pub fleet_sha256: Sha256Hash,
+    /// When it was signed.
+    pub signed_at: Timestamp,
+    /// When it was adopted.
+    pub adopted_at: Timestamp,
+    /// The rollouts it opened.
+    pub opened: Vec<RolloutId>,
+    /// The channels whose ref stayed the same.
+    pub unchanged: Vec<ChannelName>,
+    /// The log row that adopted it.
+    pub log_seq: LogSeq,
+}
+
+/// When a host was last heard from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostSeenRow {
+    /// Which.
+    pub host: HostName,
+    /// When.
+    pub last_seen_at: Timestamp,
+    /// Its agent's version.
+    pub agent_version: Option<String>,
+    /// What it said it runs.
+    pub current_closure: Option<ClosureId>,
+}
+
+/// Everything that is read back at a start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    /// The database's epoch.
+    pub cp_epoch: CpEpoch,
+    /// Whether the database was made at this start.
+    pub new_database: bool,
+    /// The end of the log.
+    pub last_seq: LogSeq,
+    /// The release adopted last.
+    pub release: Option<ReleaseRow>,
+    /// Every rollout, by order of opening.
+    pub rollouts: Vec<RolloutRow>,
+    /// Every place, by rollout and host.
+    pub host_rollouts: Vec<HostRolloutRow>,
+    /// Every quarantine.
+    pub quarantines: Vec<QuarantineRow>,
+    /// Every open dispatch.
+    pub dispatches: Vec<DispatchRow>,
+    /// When hosts were last heard from.
+    pub hosts_seen: Vec<HostSeenRow>,
+}

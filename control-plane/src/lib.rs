@@ -1,0 +1,27 @@
+//! The control plane: one reducer, SQLite behind it, HTTPS in front of it.
+//!
+//! Reading order: [`core`] decides, [`store`] persists, [`service`] runs the two in batches,
+//! [`server`] speaks HTTP, [`workers`] adopt releases into [`blobs`] and the release folder, [`app`]
+//! puts them together, [`cli`] starts that from a command line.
+//!
+//! Not here: what a host may do (see `wavegate-state-machine`), which host goes next (see
+//! `wavegate-reconciler`).
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod core;
+
+pub mod store;
+
+pub mod service;
+
+pub mod blobs;
+pub mod server;
+pub mod workers;
+
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod exit;
+
+pub use cli::{Args, run};

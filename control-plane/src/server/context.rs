@@ -1,0 +1,61 @@
+//! What every route has at hand.
+//!
+//! Not here: the caller (see [`super::identity`]).
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use wavegate_proto::time::Timestamp;
+use wavegate_proto::trust::TrustFile;
+
+use super::{Readiness, Revocations};
+use crate::blobs::BlobStore;
+use crate::service::Handle;
+use crate::store::EventReader;
+use crate::workers::release::Publisher;
+
+/// What every route has at hand. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Context(Arc<Shared>);
+
+/// What is shared.
+#[derive(Debug)]
+pub struct Shared {
+    /// To the reducer.
+    pub handle: Handle,
+    /// The event list.
+    pub events: EventReader,
+    /// The blobs.
+    pub blobs: BlobStore,
+    /// Whom this machine believes.
+    pub trust: Arc<TrustFile>,
+    /// To the adoption worker.
+    pub publisher: Publisher,
+    /// What the adopted release revokes.
+    pub revocations: Arc<Revocations>,
+    /// What keeps the process from being ready, beside the live model.
+    pub readiness: Arc<Readiness>,
+    /// Cancelled when the process stops.
+    pub stopping: CancellationToken,
+    /// The most bytes of a blob.
+    pub max_blob_bytes: u64,
+    /// When the server's own certificate expires.
+    pub certificate_expires_at: Timestamp,
+}
+
+impl Context {
+    /// Shares it.
+    #[must_use]
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl Deref for Context {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

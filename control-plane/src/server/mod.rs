@@ -1,0 +1,26 @@
+//! HTTPS for agents and operators, and a plain listener for reads.
+//!
+//! [`table`] lists every route with who may use it; `routes/` holds them, one file an area; [`identity`]
+//! reads the caller from the certificate; `listener` and `connection` accept; `error` is where problems
+//! become responses.
+//!
+//! Not here: decisions (see [`crate::core`]).
+
+mod arguments;
+mod body;
+mod connection;
+pub mod context;
+mod error;
+mod gate;
+pub mod identity;
+pub mod listener;
+mod readiness;
+pub mod revocation;
+mod router;
+mod routes;
+pub mod table;
+pub mod tls;
+
+pub use context::{Context, Shared};
+pub use readiness::Readiness;
+pub use revocation::Revocations;

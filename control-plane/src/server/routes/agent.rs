@@ -1,0 +1,137 @@
+//! `/v1/agent/…`: what agents say and ask. The host is the one of the certificate, whatever a body or
+//! path says (S7).
+//!
+//! Not here: closures and assets (see [`super::assets`]).
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use wavegate_proto::artifact::proof::verify_rollout_proof;
+use wavegate_proto::artifact::rules::{Freshness, SerialFloor, VerifyContext};
+use wavegate_proto::event::Event;
+use wavegate_proto::wire::agent::{
+    EventsRequest, Heartbeat, MAX_EVENTS_PER_REQUEST, MAX_POLL_WAIT_SECS, MAX_REJECTED,
+    RolloutProof,
+};
+use wavegate_proto::wire::problem::ProblemCode;
+
+use crate::clock::wall;
+use crate::core::{Answer, Input, Query};
+use crate::server::Context;
+use crate::server::arguments::{Arguments, CallingHost, RolloutPath, require_own_host};
+use crate::server::body;
+use crate::server::error::ApiError;
+use crate::service::metrics;
+
+/// `POST /v1/agent/heartbeat`.
+pub(in crate::server) async fn heartbeat(
+    State(context): State<Context>,
+    caller: CallingHost,
+    body::Json(heartbeat): body::Json<Heartbeat>,
+) -> Result<Response, ApiError> {
+    if heartbeat.rejected.len() > MAX_REJECTED {
+        let detail = format!("more than {MAX_REJECTED} rejected closures");
+        return Err(ApiError::new(ProblemCode::TooLarge, detail));
+    }
+    metrics::count_heartbeat();
+    let heartbeat = Box::new(heartbeat);
+    let cert_expires_at = Some(caller.identity.not_after);
+    let host = caller.name;
+    let answer = context
+        .handle
+        .call(|reply| Input::Heartbeat { host, heartbeat, cert_expires_at, reply })
+        .await?;
+    let Answer::Heartbeat(answer) = answer else {
+        return Err(ApiError::unexpected_answer());
+    };
+    Ok(Json(*answer).into_response())
+}
+
+/// How long a poll waits.
+#[derive(Debug, Deserialize)]
+pub(in crate::server) struct PollArguments {
+    #[serde(default)]
+    wait_secs: u64,
+}
+
+/// `GET /v1/agent/dispatch`: 200 with a dispatch, or 204 when there is none in time.
+pub(in crate::server) async fn dispatch(
+    State(context): State<Context>,
+    caller: CallingHost,
+    Arguments(arguments): Arguments<PollArguments>,
+) -> Result<Response, ApiError> {
+    let wait = Duration::from_secs(arguments.wait_secs.min(MAX_POLL_WAIT_SECS));
+    let answer = context.handle.poll(caller.name, wait, context.stopping.cancelled()).await?;
+    let Answer::Dispatch(dispatch) = answer else {
+        return Err(ApiError::unexpected_answer());
+    };
+    Ok(match dispatch {
+        Some(dispatch) => Json(*dispatch).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+/// `POST /v1/agent/events`: 200 means that they are committed (D1).
+pub(in crate::server) async fn events(
+    State(context): State<Context>,
+    caller: CallingHost,
+    body::Json(request): body::Json<EventsRequest>,
+) -> Result<Response, ApiError> {
+    if request.events.len() > MAX_EVENTS_PER_REQUEST {
+        let detail = format!("more than {MAX_EVENTS_PER_REQUEST} events");
+        return Err(ApiError::new(ProblemCode::TooLarge, detail));
+    }
+    for entry in &request.events {
+        if let Event::JournalOpened { snapshot } = &entry.event {
+            require_own_host(snapshot.host.as_str(), &caller.name)?;
+        }
+    }
+    let (host, request) = (caller.name, Box::new(request));
+    let answer = context.handle.call(|reply| Input::Events { host, request, reply }).await?;
+    let Answer::Events(answer) = answer else {
+        return Err(ApiError::unexpected_answer());
+    };
+    Ok(Json(answer).into_response())
+}
+
+/// `POST /v1/agent/rollouts`: a header that the control plane has lost. Signatures, fleet, proof and
+/// own host are verified; freshness and serial are not, since it opens as history.
+pub(in crate::server) async fn offer(
+    State(context): State<Context>,
+    caller: CallingHost,
+    body::Json(proof): body::Json<RolloutProof>,
+) -> Result<Response, ApiError> {
+    let named = proof.entry.get("host").and_then(serde_json::Value::as_str);
+    require_own_host(named.unwrap_or_default(), &caller.name)?;
+    let rules = VerifyContext {
+        trust: &context.trust,
+        now: wall(),
+        floor: SerialFloor::default(),
+        freshness: Freshness::Ignored,
+    };
+    let plan = Box::new(verify_rollout_proof(&proof, &caller.name, &rules)?);
+    let (host, proof) = (caller.name, Box::new(proof));
+    let answer =
+        context.handle.call(|reply| Input::OfferRollout { host, plan, proof, reply }).await?;
+    let Answer::Offered = answer else {
+        return Err(ApiError::unexpected_answer());
+    };
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `GET /v1/agent/rollouts/{id}`: the host's own part of a rollout.
+pub(in crate::server) async fn proof(
+    State(context): State<Context>,
+    caller: CallingHost,
+    rollout: RolloutPath,
+) -> Result<Response, ApiError> {
+    let query = Query::Proof { host: caller.name, rollout_id: rollout.0 };
+    let Answer::Proof(proof) = context.handle.query(query).await? else {
+        return Err(ApiError::unexpected_answer());
+    };
+    Ok(Json(*proof).into_response())
+}

@@ -1,0 +1,76 @@
+//! One batch of writes, put in order: the log first, then each derived row once, as it stands last.
+//!
+//! Not here: the statements (see `derived`).
+
+use std::collections::BTreeMap;
+
+use wavegate_proto::ids::{ChannelName, ClosureId, HostName, RolloutId, WaveIndex};
+
+use crate::core::{
+    DispatchRow, HostRolloutRow, HostSeenRow, LogRow, ProbeFailuresRow, QuarantineRow, ReleaseRow,
+    RolloutRow, WaveRow, Write,
+};
+
+type Place = (RolloutId, HostName);
+
+/// What one transaction writes. A row that is written several times in a batch is written once.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) log: Vec<LogRow>,
+    pub(super) rollouts: BTreeMap<RolloutId, RolloutRow>,
+    pub(super) waves: BTreeMap<(RolloutId, WaveIndex), WaveRow>,
+    /// `None`: the place is dropped.
+    pub(super) host_rollouts: BTreeMap<Place, Option<Box<HostRolloutRow>>>,
+    pub(super) probe_failures: BTreeMap<Place, ProbeFailuresRow>,
+    pub(super) quarantines: BTreeMap<(ChannelName, ClosureId), QuarantineRow>,
+    /// `None`: the dispatch is closed.
+    pub(super) dispatches: BTreeMap<Place, Option<DispatchRow>>,
+    pub(super) releases: Vec<ReleaseRow>,
+    pub(super) hosts_seen: BTreeMap<HostName, HostSeenRow>,
+}
+
+impl Batch {
+    pub(super) fn new(writes: Vec<Write>) -> Self {
+        let mut batch = Self::default();
+        for write in writes {
+            batch.add(write);
+        }
+        batch
+    }
+
+    fn add(&mut self, write: Write) {
+        match write {
+            Write::Log(row) => self.log.push(row),
+            Write::Rollout(row) => {
+                self.rollouts.insert(row.rollout_id.clone(), row);
+            }
+            Write::Wave(row) => {
+                self.waves.insert((row.rollout_id.clone(), row.wave), row);
+            }
+            Write::HostRollout(row) => {
+                let place = (row.record.rollout_id.clone(), row.record.host.clone());
+                self.host_rollouts.insert(place, Some(row));
+            }
+            Write::HostRolloutDropped { rollout_id, host } => {
+                self.host_rollouts.insert((rollout_id, host), None);
+            }
+            Write::ProbeFailures(row) => {
+                self.probe_failures.insert((row.rollout_id.clone(), row.host.clone()), row);
+            }
+            Write::Quarantine(row) => {
+                let key = (row.document.channel.clone(), row.document.closure.clone());
+                self.quarantines.insert(key, row);
+            }
+            Write::Dispatch(row) => {
+                self.dispatches.insert((row.rollout_id.clone(), row.host.clone()), Some(row));
+            }
+            Write::DispatchClosed { rollout_id, host } => {
+                self.dispatches.insert((rollout_id, host), None);
+            }
+            Write::Release(row) => self.releases.push(row),
+            Write::HostsSeen(rows) => {
+                self.hosts_seen.extend(rows.into_iter().map(|row| (row.host.clone(), row)));
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The statements that write derived rows.
+//!
+//! Not here: the log (see [`super::writer`]).
+
+use rusqlite::{Connection, params};
+use serde::Serialize;
+use wavegate_proto::ids::{HostName, RolloutId};
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::row::sql_int;
+use crate::core::{
+    DispatchRow, HostRolloutRow, HostSeenRow, ProbeFailuresRow, QuarantineRow, ReleaseRow,
+    RolloutRow, WaveRow,
+};
+
+/// Writes every derived row of the batch.
+pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), StoreError> {
+    batch.rollouts.values().try_for_each(|row| rollout(connection, row))?;
+    batch.waves.values().try_for_each(|row| wave(connection, row))?;
+    for ((rollout_id, host), row) in &batch.host_rollouts {
+        match row {
+            Some(row) => host_rollout(connection, row)?,
+            None => host_rollout_dropped(connection, rollout_id, host)?,
+        }
+    }
+    batch.probe_failures.values().try_for_each(|row| probe_failures(connection, row))?;
+    batch.quarantines.values().try_for_each(|row| quarantine(connection, row))?;
+    for ((rollout_id, host), row) in &batch.dispatches {
+        match row {
+            Some(row) => dispatch(connection, row)?,
+            None => dispatch_closed(connection, rollout_id, host)?,
+        }
+    }
+    batch.releases.iter().try_for_each(|row| release(connection, row))?;
+    batch.hosts_seen.values().try_for_each(|row| host_seen(connection, row))
+}
+
+fn rollout(connection: &Connection, row: &RolloutRow) -> Result<(), StoreError> {
+    let halt = row.halt.as_ref().map(|halt| json("rollouts", halt)).transpose()?;
+    connection
+        .prepare_cached(
+            "INSERT INTO rollouts (rollout_id, opened_order, serial, content_id, header, signatures,
+                 state, halt, frozen, current_wave, opened_at, finished_at, superseded_by, log_seq)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+             ON CONFLICT (rollout_id) DO UPDATE SET
+                 opened_order = ?2, serial = ?3, content_id = ?4, header = ?5, signatures = ?6,
+                 state = ?7, halt = ?8, frozen = ?9, current_wave = ?10, opened_at = ?11,
+                 finished_at = ?12, superseded_by = ?13, log_seq = ?14",
+        )?
+        .execute(params![
+            row.rollout_id.to_string(),
+            sql_int(row.order),
+            sql_int(row.serial.0),
+            row.content_id.0,
+            row.header,
+            json("rollouts", &row.signatures)?,
+            row.state.as_str(),
+            halt,
+            row.frozen,
+            row.current_wave.0,
+            row.opened_at.to_string(),
+            row.finished_at.map(|at| at.to_string()),
+            row.superseded_by.as_ref().map(ToString::to_string),
+            sql_int(row.log_seq.0),
+        ])?;
+    Ok(())
+}
+
+fn wave(connection: &Connection, row: &WaveRow) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO waves (rollout_id, wave, started_at, log_seq) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (rollout_id, wave) DO UPDATE SET started_at = ?3, log_seq = ?4",
+        )?
+        .execute(params![
+            row.rollout_id.to_string(),
+            row.wave.0,
+            row.started_at.to_string(),
+            sql_int(row.log_seq.0),
+        ])?;
+    Ok(())
+}
+
+fn host_rollout(connection: &Connection, row: &HostRolloutRow) -> Result<(), StoreError> {
+    const TABLE: &str = "host_rollouts";
+    connection
+        .prepare_cached(
+            "INSERT INTO host_rollouts (rollout_id, host, entry, record, journal, marks, log_seq)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (rollout_id, host) DO UPDATE SET
+                 entry = ?3, record = ?4, journal = ?5, marks = ?6, log_seq = ?7",
+        )?
+        .execute(params![
+            row.record.rollout_id.to_string(),
+            row.record.host.as_str(),
+            json(TABLE, &row.entry)?,
+            json(TABLE, &row.record)?,
+            json(TABLE, &row.journal)?,
+            json(TABLE, &row.marks)?,
+            sql_int(row.log_seq.0),
+        ])?;
+    Ok(())
+}
+
+fn host_rollout_dropped(
+    connection: &Connection,
+    rollout_id: &RolloutId,
+    host: &HostName,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM host_rollouts WHERE rollout_id = ?1 AND host = ?2")?
+        .execute(params![rollout_id.to_string(), host.as_str()])?;
+    Ok(())
+}
+
+fn probe_failures(connection: &Connection, row: &ProbeFailuresRow) -> Result<(), StoreError> {
+    let rollout_id = row.rollout_id.to_string();
+    connection
+        .prepare_cached("DELETE FROM probe_failures WHERE rollout_id = ?1 AND host = ?2")?
+        .execute(params![rollout_id, row.host.as_str()])?;
+    for (probe, since, reason) in &row.failing {
+        connection
+            .prepare_cached(
+                "INSERT INTO probe_failures
+                     (rollout_id, host, probe, failing_since, reason, log_seq)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                rollout_id,
+                row.host.as_str(),
+                probe.as_str(),
+                since.to_string(),
+                reason,
+                sql_int(row.log_seq.0),
+            ])?;
+    }
+    Ok(())
+}
+
+fn quarantine(connection: &Connection, row: &QuarantineRow) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO quarantines (channel, closure, document, log_seq) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (channel, closure) DO UPDATE SET document = ?3, log_seq = ?4",
+        )?
+        .execute(params![
+            row.document.channel.as_str(),
+            row.document.closure.to_string(),
+            json("quarantines", &row.document)?,
+            sql_int(row.log_seq.0),
+        ])?;
+    Ok(())
+}
+
+fn dispatch(connection: &Connection, row: &DispatchRow) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO dispatches
+                 (rollout_id, host, attempt, no_change, issued_at, expires_at, log_seq)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (rollout_id, host) DO UPDATE SET
+                 attempt = ?3, no_change = ?4, issued_at = ?5, expires_at = ?6, log_seq = ?7",
+        )?
+        .execute(params![
+            row.rollout_id.to_string(),
+            row.host.as_str(),
+            row.attempt.0,
+            row.no_change,
+            row.issued_at.to_string(),
+            row.expires_at.to_string(),
+            sql_int(row.log_seq.0),
+        ])?;
+    Ok(())
+}
+
+fn dispatch_closed(
+    connection: &Connection,
+    rollout_id: &RolloutId,
+    host: &HostName,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM dispatches WHERE rollout_id = ?1 AND host = ?2")?
+        .execute(params![rollout_id.to_string(), host.as_str()])?;
+    Ok(())
+}
+
+fn release(connection: &Connection, row: &ReleaseRow) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO releases
+                 (log_seq, serial, fleet_sha256, signed_at, adopted_at, opened, unchanged)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            sql_int(row.log_seq.0),
+            sql_int(row.serial.0),
+            row.fleet_sha256.0,
+            row.signed_at.to_string(),
+            row.adopted_at.to_string(),
+            json("releases", &row.opened)?,
+            json("releases", &row.unchanged)?,
+        ])?;
+    Ok(())
+}
+
+fn host_seen(connection: &Connection, row: &HostSeenRow) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO hosts (host, last_seen_at, agent_version, current_closure)
+             VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (host) DO UPDATE SET
+                 last_seen_at = ?2, agent_version = ?3, current_closure = ?4",
+        )?
+        .execute(params![
+            row.host.as_str(),
+            row.last_seen_at.to_string(),
+            row.agent_version,
+            row.current_closure.as_ref().map(ToString::to_string),
+        ])?;
+    Ok(())
+}
+
+fn json<T: Serialize>(table: &'static str, value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::malformed(table, error))
+}

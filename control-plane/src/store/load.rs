@@ -1,0 +1,157 @@
+//! Reading everything back at a start (E2: the quarantines too).
+//!
+//! Not here: what is made of it (see [`crate::core::Core::restore`]).
+
+use rusqlite::{Connection, OptionalExtension as _};
+use wavegate_proto::ids::{Attempt, CpEpoch, LogSeq, RolloutId, Serial, Sha256Hash, WaveIndex};
+use wavegate_proto::wire::operator::RolloutState;
+
+use super::error::StoreError;
+use super::row::Columns;
+use super::schema::Opened;
+use super::writer::Tail;
+use crate::core::{
+    DispatchRow, HostRolloutRow, HostSeenRow, QuarantineRow, ReleaseRow, RolloutRow, Stored,
+};
+
+/// Everything that is read back, and the end of the log.
+pub(super) fn stored(
+    connection: &Connection,
+    cp_epoch: CpEpoch,
+    opened: Opened,
+) -> Result<(Stored, Tail), StoreError> {
+    let tail = tail(connection)?;
+    let stored = Stored {
+        cp_epoch,
+        new_database: opened == Opened::New,
+        last_seq: tail.seq,
+        release: rows(connection, "releases", RELEASE, release)?.pop(),
+        rollouts: rows(connection, "rollouts", ROLLOUTS, rollout)?,
+        host_rollouts: rows(connection, "host_rollouts", HOST_ROLLOUTS, host_rollout)?,
+        quarantines: rows(connection, "quarantines", QUARANTINES, quarantine)?,
+        dispatches: rows(connection, "dispatches", DISPATCHES, dispatch)?,
+        hosts_seen: rows(connection, "hosts", HOSTS, host_seen)?,
+    };
+    Ok((stored, tail))
+}
+
+/// The end of the log.
+pub(super) fn tail(connection: &Connection) -> Result<Tail, StoreError> {
+    let last = connection
+        .query_row("SELECT seq, chain FROM event_log ORDER BY seq DESC LIMIT 1", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?))
+        })
+        .optional()?;
+    let Some((seq, chain)) = last else {
+        return Ok(Tail { seq: LogSeq(0), chain: Sha256Hash::default() });
+    };
+    let seq = u64::try_from(seq).map_err(|e| StoreError::malformed("event_log", e))?;
+    Ok(Tail { seq: LogSeq(seq), chain: Sha256Hash(chain) })
+}
+
+fn rows<T>(
+    connection: &Connection,
+    table: &'static str,
+    sql: &str,
+    read: fn(&Columns<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare(sql)?;
+    let mut found = statement.query([])?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        rows.push(read(&Columns { table, row })?);
+    }
+    Ok(rows)
+}
+
+const RELEASE: &str =
+    "SELECT serial, fleet_sha256, signed_at, adopted_at, opened, unchanged, log_seq
+    FROM releases ORDER BY log_seq DESC LIMIT 1";
+
+fn release(columns: &Columns<'_>) -> Result<ReleaseRow, StoreError> {
+    Ok(ReleaseRow {
+        serial: Serial(columns.number(0)?),
+        fleet_sha256: columns.hash(1)?,
+        signed_at: columns.text(2)?,
+        adopted_at: columns.text(3)?,
+        opened: columns.json(4)?,
+        unchanged: columns.json(5)?,
+        log_seq: columns.log_seq(6)?,
+    })
+}
+
+const ROLLOUTS: &str = "SELECT rollout_id, opened_order, serial, content_id, header, signatures,
+    state, halt, frozen, current_wave, opened_at, finished_at, superseded_by, log_seq
+    FROM rollouts ORDER BY opened_order";
+
+fn rollout(columns: &Columns<'_>) -> Result<RolloutRow, StoreError> {
+    let rollout_id: RolloutId = columns.text(0)?;
+    let state: String = columns.text(6)?;
+    let known = RolloutState::ALL.into_iter().find(|known| known.as_str() == state);
+    Ok(RolloutRow {
+        channel: rollout_id.channel.clone(),
+        reference: rollout_id.reference.clone(),
+        rollout_id,
+        order: columns.number(1)?,
+        serial: Serial(columns.number(2)?),
+        content_id: columns.hash(3)?,
+        header: columns.row.get(4)?,
+        signatures: columns.json(5)?,
+        state: known
+            .ok_or_else(|| StoreError::malformed("rollouts", format!("state {state:?}")))?,
+        halt: columns.optional_json(7)?,
+        frozen: columns.row.get(8)?,
+        current_wave: WaveIndex(columns.number(9)?),
+        opened_at: columns.text(10)?,
+        finished_at: columns.optional_text(11)?,
+        superseded_by: columns.optional_text(12)?,
+        log_seq: columns.log_seq(13)?,
+    })
+}
+
+const HOST_ROLLOUTS: &str = "SELECT entry, record, journal, marks, log_seq
+    FROM host_rollouts ORDER BY rollout_id, host";
+
+fn host_rollout(columns: &Columns<'_>) -> Result<HostRolloutRow, StoreError> {
+    Ok(HostRolloutRow {
+        entry: columns.json(0)?,
+        record: columns.json(1)?,
+        journal: columns.json(2)?,
+        marks: columns.json(3)?,
+        log_seq: columns.log_seq(4)?,
+    })
+}
+
+const QUARANTINES: &str = "SELECT document, log_seq FROM quarantines ORDER BY channel, closure";
+
+fn quarantine(columns: &Columns<'_>) -> Result<QuarantineRow, StoreError> {
+    Ok(QuarantineRow { document: columns.json(0)?, log_seq: columns.log_seq(1)? })
+}
+
+const DISPATCHES: &str =
+    "SELECT rollout_id, host, attempt, no_change, issued_at, expires_at, log_seq
+    FROM dispatches ORDER BY rollout_id, host";
+
+fn dispatch(columns: &Columns<'_>) -> Result<DispatchRow, StoreError> {
+    Ok(DispatchRow {
+        rollout_id: columns.text(0)?,
+        host: columns.text(1)?,
+        attempt: Attempt(columns.number(2)?),
+        no_change: columns.row.get(3)?,
+        issued_at: columns.text(4)?,
+        expires_at: columns.text(5)?,
+        log_seq: columns.log_seq(6)?,
+    })
+}
+
+const HOSTS: &str =
+    "SELECT host, last_seen_at, agent_version, current_closure FROM hosts ORDER BY host";
+
+fn host_seen(columns: &Columns<'_>) -> Result<HostSeenRow, StoreError> {
+    Ok(HostSeenRow {
+        host: columns.text(0)?,
+        last_seen_at: columns.text(1)?,
+        agent_version: columns.row.get(2)?,
+        current_closure: columns.optional_text(3)?,
+    })
+}

@@ -1,0 +1,26 @@
+//! SQLite behind the reducer: the log, and the rows derived from it, one transaction a batch.
+//!
+//! - [`schema`] opens the file: settings, migrations, the epoch;
+//! - [`writer`] commits, `batch` orders what is committed, `derived` holds its statements;
+//! - `load` reads everything back at a start;
+//! - [`reader`] serves the event list from connections of its own;
+//! - [`check`] verifies a database at rest.
+//!
+//! Not here: what is written (see [`crate::core`]), when (see [`crate::service`]).
+
+mod batch;
+pub mod check;
+mod derived;
+pub mod error;
+mod load;
+pub mod reader;
+mod row;
+pub mod schema;
+pub mod writer;
+
+pub use error::StoreError;
+pub use reader::{EventQuery, EventReader};
+pub use writer::Store;
+
+/// The name of the database in the state folder.
+pub const DATABASE_FILE: &str = "wavegate.db";

@@ -1,0 +1,5 @@
+//! What runs beside the reducer and the server.
+//!
+//! Not here: decisions; workers fetch, verify and write files, and send inputs.
+
+pub mod release;

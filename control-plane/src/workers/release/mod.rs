@@ -1,0 +1,119 @@
+//! Adopting releases: the one worker that does it, for releases from the source and for published ones
+//! alike, so that there is one order of them.
+//!
+//! [`adopt`] holds the steps, [`source`] says where files come from, [`folder`] keeps the adopted
+//! release on disk.
+//!
+//! Not here: the rules (see `wavegate_proto::artifact`), what adopting opens (see [`crate::core`]).
+
+pub mod adopt;
+pub mod check;
+pub mod folder;
+pub mod source;
+
+pub use adopt::{AdoptError, Adopter, AdopterParts, Outcome};
+pub use source::Source;
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use wavegate_proto::artifact::release::ReleaseFiles;
+use wavegate_proto::wire::problem::{Problem, ProblemCode};
+use wavegate_proto::wire::publish::PublishAnswer;
+
+/// How many releases may wait to be adopted.
+const MAX_WAITING: usize = 4;
+
+type Published = Result<(Outcome, PublishAnswer), AdoptError>;
+
+/// What the worker is asked.
+#[derive(Debug)]
+enum Job {
+    Publish(Box<ReleaseFiles>, oneshot::Sender<Published>),
+    /// Look at the source now.
+    Poll,
+}
+
+/// Sends releases to the worker. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    jobs: mpsc::Sender<Job>,
+}
+
+/// The worker's end of a [`Publisher`].
+#[derive(Debug)]
+pub struct Jobs(mpsc::Receiver<Job>);
+
+/// A publisher, and what the worker needs to hear it.
+#[must_use]
+pub fn channel() -> (Publisher, Jobs) {
+    let (jobs, inbox) = mpsc::channel(MAX_WAITING);
+    (Publisher { jobs }, Jobs(inbox))
+}
+
+impl Publisher {
+    /// Adopts a release whose blobs have been uploaded.
+    ///
+    /// # Errors
+    /// The rule it broke, what is missing, or that too many wait.
+    pub async fn publish(&self, files: ReleaseFiles) -> Result<(Outcome, PublishAnswer), Problem> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Publish(Box::new(files), reply);
+        self.jobs.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                Problem::new(ProblemCode::Overloaded, "other releases are being adopted")
+            }
+            mpsc::error::TrySendError::Closed(_) => stopping(),
+        })?;
+        answer.await.map_err(|_| stopping())?.map_err(Problem::from)
+    }
+
+    /// Looks at the source now instead of when it is due.
+    pub fn poll_now(&self) {
+        // With a full queue the source is looked at soon anyway.
+        let _full = self.jobs.try_send(Job::Poll);
+    }
+}
+
+fn stopping() -> Problem {
+    Problem::new(ProblemCode::ShuttingDown, "the control plane is stopping")
+}
+
+/// Adopts what is published and what the source offers, until `stop`.
+pub async fn run(
+    mut adopter: Adopter,
+    mut jobs: Jobs,
+    source: Option<Source>,
+    poll_every: Duration,
+    stop: CancellationToken,
+) {
+    let mut due = tokio::time::interval(poll_every);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let job = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            job = jobs.0.recv() => job,
+            _ = due.tick() => Some(Job::Poll),
+        };
+        // A release that is being adopted when the process stops is adopted or not, as a whole: every
+        // step can be repeated after a start.
+        let work = async {
+            match (job, &source) {
+                (Some(Job::Publish(files, reply)), _) => {
+                    // Whoever published may have gone away.
+                    let _gone = reply.send(adopter.publish(*files).await);
+                }
+                (Some(Job::Poll), Some(source)) => adopter.poll(source).await,
+                (Some(Job::Poll), None) => {}
+                (None, _) => stop.cancelled().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = work => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What the control plane has committed. A batch is applied whole, and each derived row must name a
+//! row of the log that was written with it (D2).
+//!
+//! Not here: SQLite (see the store's own tests).
+
+use std::collections::BTreeMap;
+
+use wavegate_control_plane::core::{
+    DispatchRow, HostRolloutRow, HostSeenRow, LogRow, ProbeFailuresRow, QuarantineRow, ReleaseRow,
+    RolloutRow, Stored, Write,
+};
+use wavegate_proto::ids::{ChannelName, ClosureId, CpEpoch, HostName, LogSeq, RolloutId};
+
+/// What has been committed.
+#[derive(Debug, Clone, Default)]
+pub struct Disk {
+    pub epoch: Option<CpEpoch>,
+    pub log: Vec<LogRow>,
+    pub probe_failures: BTreeMap<(RolloutId, HostName), ProbeFailuresRow>,
+    pub dispatches: BTreeMap<(RolloutId, HostName), DispatchRow>,
+    rollouts: BTreeMap<RolloutId, RolloutRow>,
+    host_rollouts: BTreeMap<(RolloutId, HostName), HostRolloutRow>,
+    quarantines: BTreeMap<(ChannelName, ClosureId), QuarantineRow>,
+    hosts_seen: BTreeMap<HostName, HostSeenRow>,
+    release: Option<ReleaseRow>,
+}
+
+impl Disk {
+    pub fn last_seq(&self) -> LogSeq {
+        self.log.last().map_or(LogSeq(0), |row| row.seq)
+    }
+
+    pub fn commit(&mut self, batch: Vec<Write>) {
+        let before = self.last_seq();
+        let mut derived = Vec::new();
+        for write in batch {
+            derived.extend(names_row(&write).map(|seq| (seq, format!("{write:?}"))));
+            self.apply(write);
+        }
+        for (seq, write) in derived {
+            let in_batch = seq > before && seq <= self.last_seq();
+            assert!(in_batch, "names a row of another transaction: {write}");
+        }
+    }
+
+    fn apply(&mut self, write: Write) {
+        match write {
+            Write::Log(row) => {
+                assert_eq!(row.seq, self.last_seq().next(), "the log has no gaps");
+                self.log.push(row);
+            }
+            Write::Rollout(row) => drop(self.rollouts.insert(row.rollout_id.clone(), row)),
+            Write::HostRollout(row) => {
+                let key = (row.record.rollout_id.clone(), row.record.host.clone());
+                self.host_rollouts.insert(key, *row);
+            }
+            Write::HostRolloutDropped { rollout_id, host } => {
+                self.host_rollouts.remove(&(rollout_id, host));
+            }
+            Write::Quarantine(row) => {
+                let key = (row.document.channel.clone(), row.document.closure.clone());
+                self.quarantines.insert(key, row);
+            }
+            Write::Dispatch(row) => {
+                self.dispatches.insert((row.rollout_id.clone(), row.host.clone()), row);
+            }
+            Write::DispatchClosed { rollout_id, host } => {
+                self.dispatches.remove(&(rollout_id, host));
+            }
+            Write::Release(row) => self.release = Some(row),
+            Write::ProbeFailures(row) => {
+                self.probe_failures.insert((row.rollout_id.clone(), row.host.clone()), row);
+            }
+            Write::HostsSeen(rows) => {
+                self.hosts_seen.extend(rows.into_iter().map(|row| (row.host.clone(), row)));
+            }
+            Write::Wave(_) => {}
+        }
+    }
+
+    /// What a start reads back; makes the epoch of a new database.
+    pub fn stored(&mut self, fresh: CpEpoch) -> Stored {
+        let new_database = self.epoch.is_none();
+        Stored {
+            cp_epoch: *self.epoch.get_or_insert(fresh),
+            new_database,
+            last_seq: self.last_seq(),
+            release: self.release.clone(),
+            rollouts: self.rollouts.values().cloned().collect(),
+            host_rollouts: self.host_rollouts.values().cloned().collect(),
+            quarantines: self.quarantines.values().cloned().collect(),
+            dispatches: self.dispatches.values().cloned().collect(),
+            hosts_seen: self.hosts_seen.values().cloned().collect(),
+        }
+    }
+}
+
+fn names_row(write: &Write) -> Option<LogSeq> {
+    match write {
+        Write::Rollout(row) => Some(row.log_seq),
+        Write::Wave(row) => Some(row.log_seq),
+        Write::HostRollout(row) => Some(row.log_seq),
+        Write::ProbeFailures(row) => Some(row.log_seq),
+        Write::Quarantine(row) => Some(row.log_seq),
+        Write::Dispatch(row) => Some(row.log_seq),
+        Write::Release(row) => Some(row.log_seq),
+        Write::Log(_)
+        | Write::HostRolloutDropped { .. }
+        | Write::DispatchClosed { .. }
+        | Write::HostsSeen(_) => None,
+    }
+}

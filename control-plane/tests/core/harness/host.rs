@@ -1,0 +1,100 @@
+//! A host as the control plane meets it: a boot, a journal a rollout, something that runs.
+//!
+//! Not here: the real agent (see the simulator in `wavegate-tests`).
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+use wavegate_proto::canonical::chain_journal;
+use wavegate_proto::event::{Event, JournalEntry};
+use wavegate_proto::ids::{BootId, ClosureId, JournalId, RolloutId, Seq, Serial, Sha256Hash};
+use wavegate_proto::time::Timestamp;
+use wavegate_proto::wire::agent::{
+    Dispatch, Heartbeat, JournalHead, ProbeCounts, Rejected, ResourceCounts, RolloutProof,
+};
+use wavegate_state_machine::host::refused_form;
+
+/// A host.
+#[derive(Debug, Clone)]
+pub struct Host {
+    pub boot_id: BootId,
+    pub running: Option<ClosureId>,
+    pub journals: BTreeMap<RolloutId, Journal>,
+    pub rejected: Vec<Rejected>,
+    /// The dispatch it has been given and not answered yet.
+    pub dispatch: Option<Dispatch>,
+    /// The rollout it worked on last.
+    pub at: Option<RolloutId>,
+    pub silent: bool,
+}
+
+/// One journal.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    pub id: JournalId,
+    pub entries: Vec<JournalEntry>,
+    /// What the agent keeps to be able to offer the rollout.
+    pub proof: Option<RolloutProof>,
+}
+
+impl Host {
+    pub fn new(number: u128) -> Self {
+        Self {
+            boot_id: BootId(Uuid::from_u128(number)),
+            running: None,
+            journals: BTreeMap::new(),
+            rejected: Vec::new(),
+            dispatch: None,
+            at: None,
+            silent: false,
+        }
+    }
+
+    pub fn heartbeat(&self, at: Timestamp) -> Heartbeat {
+        Heartbeat {
+            agent_version: "0.1.0".to_owned(),
+            boot_id: self.boot_id,
+            uptime_secs: 1,
+            at,
+            cp_epoch: None,
+            serial: Serial(0),
+            current_closure: self.running.clone(),
+            marks_version: 0,
+            rollouts: self.journals.iter().map(|(id, j)| (id.clone(), j.head())).collect(),
+            rejected: self.rejected.clone(),
+            probes: ProbeCounts::default(),
+            resources: ResourceCounts::default(),
+            awaiting: Vec::new(),
+        }
+    }
+}
+
+impl Journal {
+    pub fn new(number: u128) -> Self {
+        Self { id: JournalId(Uuid::from_u128(number)), entries: Vec::new(), proof: None }
+    }
+
+    pub fn append(&mut self, at: Timestamp, event: Event) -> JournalEntry {
+        let seq = Seq(self.entries.len() as u64 + 1);
+        let entry = JournalEntry { seq, at, event };
+        self.entries.push(entry.clone());
+        entry
+    }
+
+    /// The control plane has refused an entry: it stands here in its refused form from now on.
+    pub fn note_refused(&mut self, seq: Seq) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.seq == seq) {
+            *entry = refused_form(entry);
+        }
+    }
+
+    pub fn head(&self) -> JournalHead {
+        let chained = self.entries.iter().fold(Sha256Hash::default(), |h, e| chain_journal(&h, e));
+        JournalHead {
+            journal_id: self.id,
+            first_seq: Seq(1),
+            last_seq: Seq(self.entries.len() as u64),
+            head: chained,
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The core between a disk and hosts that do as the test says. Time is advanced, never slept.
+//!
+//! Not here: what is expected (see the tests beside).
+
+mod disk;
+mod host;
+mod reading;
+mod verbs;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+use wavegate_control_plane::core::{Answer, Core, CoreConfig, Input, Output, Token, Write};
+use wavegate_proto::artifact::release::Release;
+use wavegate_proto::artifact::verified::Verified;
+use wavegate_proto::ids::{CpEpoch, HostName, RolloutId};
+use wavegate_proto::time::{Mono, Now, Timestamp};
+use wavegate_proto::wire::problem::Problem;
+use wavegate_proto::wire::publish::PublishAnswer;
+use wavegate_tests::release_kit::{ChannelSpec, Kit};
+
+pub use disk::Disk;
+pub use host::{Host, Journal};
+pub use reading::equal_but_for;
+
+pub const HEARTBEAT_SECS: u64 = 30;
+const STEP_SECS: u64 = 10;
+/// 2026-11-21T09:00:00Z.
+const START_MILLIS: i64 = 1795251600_000;
+
+/// The control plane under test, and everything around it.
+pub struct Cp {
+    pub core: Core,
+    pub disk: Disk,
+    pub kit: Kit,
+    pub hosts: BTreeMap<HostName, Host>,
+    /// Milliseconds since the beginning of the test.
+    clock: u64,
+    /// How far the wall clock has been set forward, in seconds.
+    wall_jump_secs: u64,
+    /// When the process was started.
+    started: u64,
+    pub serial: u64,
+    pub released: Option<Arc<Verified<Release>>>,
+    next: u64,
+    /// Answers that nobody has asked for yet, by token.
+    pub answers: BTreeMap<Token, Answer>,
+}
+
+pub fn minutes(n: u64) -> Duration {
+    Duration::from_secs(n * 60)
+}
+
+pub fn hours(n: u64) -> Duration {
+    minutes(n * 60)
+}
+
+pub fn name(host: &str) -> HostName {
+    host.parse().unwrap()
+}
+
+pub fn id(rollout: &str) -> RolloutId {
+    rollout.parse().unwrap()
+}
+
+fn start(disk: &mut Disk, now: Now, epoch: u64) -> Core {
+    let config = CoreConfig {
+        fleet: "demo".parse().unwrap(),
+        heartbeat_secs: HEARTBEAT_SECS,
+        version: "test".to_owned(),
+    };
+    let epoch = CpEpoch(Uuid::from_u128(u128::from(epoch)));
+    let (core, outputs) = Core::restore(config, disk.stored(epoch), now).unwrap();
+    disk.commit(split(outputs).0);
+    core
+}
+
+pub fn split(outputs: Vec<Output>) -> (Vec<Write>, Vec<(Token, Answer)>) {
+    let (mut writes, mut replies) = (Vec::new(), Vec::new());
+    for output in outputs {
+        match output {
+            Output::Write(write) => writes.push(*write),
+            Output::Reply { to, answer } => replies.push((to, answer)),
+        }
+    }
+    (writes, replies)
+}
+
+impl Cp {
+    /// A control plane with an empty database and no release.
+    pub fn empty() -> Self {
+        let mut disk = Disk::default();
+        let now = Now {
+            wall: Timestamp::from_unix_millis(START_MILLIS),
+            mono: Mono::from_millis(0),
+        };
+        Self {
+            core: start(&mut disk, now, 1),
+            disk,
+            kit: Kit::default(),
+            hosts: BTreeMap::new(),
+            clock: 0,
+            wall_jump_secs: 0,
+            started: 0,
+            serial: 0,
+            released: None,
+            next: 1,
+            answers: BTreeMap::new(),
+        }
+    }
+
+    /// A control plane with a release, whose hosts have all sent a heartbeat.
+    pub fn with(channels: &[ChannelSpec]) -> Self {
+        let mut cp = Self::silent_with(channels);
+        cp.everybody_reports();
+        cp
+    }
+
+    /// A control plane with a release, whose hosts have not been heard from.
+    pub fn silent_with(channels: &[ChannelSpec]) -> Self {
+        let mut cp = Self::empty();
+        cp.publish(channels);
+        cp
+    }
+
+    pub fn now(&self) -> Now {
+        let wall = Timestamp::from_unix_millis(START_MILLIS).plus_secs(self.wall_jump_secs);
+        Now {
+            wall: wall.plus(Duration::from_millis(self.clock)),
+            mono: Mono::from_millis(self.clock - self.started),
+        }
+    }
+
+    pub fn fresh_number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// One batch of one input; the answer, unless it is still to come.
+    pub fn send(&mut self, input: impl FnOnce(Token) -> Input) -> Option<Answer> {
+        let token = Token(self.fresh_number());
+        let now = self.now();
+        let mut outputs = self.core.handle(now, input(token));
+        outputs.extend(self.core.plan(now));
+        let (writes, replies) = split(outputs);
+        self.disk.commit(writes);
+        self.answers.extend(replies);
+        self.check_dispatches();
+        self.answers.remove(&token)
+    }
+
+    /// Nothing is dispatched in a rollout that does not go on.
+    fn check_dispatches(&self) {
+        for (rollout, host) in self.disk.dispatches.keys() {
+            let rollout = &self.core.fleet().rollouts[rollout];
+            assert!(rollout.is_open() && rollout.halt.is_none(), "{host} in {}", rollout.id);
+        }
+    }
+
+    pub fn publish(&mut self, channels: &[ChannelSpec]) -> PublishAnswer {
+        self.try_publish(self.serial + 1, channels).unwrap()
+    }
+
+    pub fn try_publish(
+        &mut self,
+        serial: u64,
+        channels: &[ChannelSpec],
+    ) -> Result<PublishAnswer, Problem> {
+        let signed_at = self.now().wall.truncated_to_secs();
+        let release = self.kit.release(serial, signed_at, channels);
+        let answer = self.adopt(&release)?;
+        self.serial = serial;
+        for name in release.fleet.hosts.keys() {
+            if !self.hosts.contains_key(name) {
+                let number = self.fresh_number();
+                self.hosts.insert(name.clone(), Host::new(u128::from(number)));
+            }
+        }
+        self.released = Some(release);
+        Ok(answer)
+    }
+
+    pub fn adopt(&mut self, release: &Arc<Verified<Release>>) -> Result<PublishAnswer, Problem> {
+        let release = Arc::clone(release);
+        match self.send(|reply| Input::AdoptRelease { release, reply }).unwrap() {
+            Answer::Adopted(answer) => Ok(answer),
+            Answer::Problem(problem) => Err(*problem),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The process is killed and starts again; the release folder is still there.
+    pub fn restart(&mut self) {
+        self.restart_without_release();
+        if let Some(release) = self.released.clone() {
+            self.adopt(&release).unwrap();
+        }
+    }
+
+    pub fn restart_without_release(&mut self) {
+        self.started = self.clock;
+        let epoch = self.fresh_number();
+        let now = self.now();
+        self.core = start(&mut self.disk, now, epoch);
+        self.answers.clear();
+    }
+
+    /// The process is killed, its database deleted, and it starts again.
+    pub fn wipe(&mut self) {
+        self.disk = Disk::default();
+        self.restart();
+    }
+
+    /// Hosts that are not silent go on sending heartbeats, and the safety tick goes on.
+    pub fn advance(&mut self, time: Duration) {
+        let end = self.clock + u64::try_from(time.as_millis()).unwrap();
+        while self.clock < end {
+            let before = self.clock;
+            self.clock = end.min(self.clock + STEP_SECS * 1000);
+            let beat = HEARTBEAT_SECS * 1000;
+            if before / beat < self.clock / beat {
+                self.everybody_reports();
+            }
+            self.tick();
+        }
+    }
+
+    pub fn tick(&mut self) {
+        self.send(|_| Input::Tick);
+    }
+
+    pub fn set_wall_clock_forward(&mut self, by: Duration) {
+        self.wall_jump_secs += by.as_secs();
+    }
+
+    pub fn everybody_reports(&mut self) {
+        let talking = self.hosts.iter().filter(|(_, host)| !host.silent);
+        let names: Vec<HostName> = talking.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.report(name.as_str());
+        }
+    }
+}

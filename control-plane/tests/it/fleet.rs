@@ -1,0 +1,188 @@
+//! A small fleet made from nothing: authority, certificates, trust file, signed releases.
+//!
+//! Not here: the control plane that it is served by (see `running`).
+
+use std::path::Path;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+use serde_json::{Value, json};
+use wavegate_control_plane::clock::wall;
+use wavegate_proto::artifact::release_dir;
+use wavegate_proto::canonical::canonical_bytes;
+use wavegate_proto::ids::{BlobId, Sha256Hash};
+use wavegate_proto::merkle::MerkleTree;
+use wavegate_proto::signing::{ArtifactType, PrivateKey, SignatureFile};
+use wavegate_proto::trust::{TrustFile, TrustedKey};
+
+/// A certificate and its key, PEM.
+pub(crate) struct Certificate {
+    pub(crate) chain: String,
+    pub(crate) key: String,
+}
+
+/// An authority that issues certificates.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pub(crate) pem: String,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A certificate with these SPIFFE URIs.
+    pub(crate) fn issue(&self, uris: &[&str]) -> Certificate {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.subject_alt_names.push(SanType::IpAddress("127.0.0.1".parse().unwrap()));
+        for uri in uris {
+            params.subject_alt_names.push(SanType::URI((*uri).try_into().unwrap()));
+        }
+        // Whole seconds, as certificates have them: issued a minute ago.
+        params.not_before =
+            (std::time::SystemTime::now() - std::time::Duration::from_secs(60)).into();
+        let key = KeyPair::generate().unwrap();
+        let chain = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Certificate { chain, key: key.serialize_pem() }
+    }
+}
+
+/// Everything that the operator of a fleet holds.
+pub(crate) struct TestFleet {
+    pub(crate) authority: Authority,
+    pub(crate) key: PrivateKey,
+}
+
+/// One version of what the fleet should run.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) serial: u64,
+    pub(crate) reference: &'static str,
+    pub(crate) hosts: Vec<&'static str>,
+    pub(crate) content: &'static str,
+    pub(crate) revoked: Value,
+}
+
+impl Plan {
+    pub(crate) fn new(serial: u64, reference: &'static str) -> Self {
+        let hosts = vec!["host-01", "host-02"];
+        Self { serial, reference, hosts, content: reference, revoked: json!([]) }
+    }
+
+    /// The closure document.
+    pub(crate) fn closure(&self) -> Vec<u8> {
+        canonical_bytes(&json!({
+            "schema_version": 1, "profile": "", "max_parallel": 4, "probes": [],
+            "resources": [{
+                "id": "hello", "kind": "file", "path": "/etc/hello", "mode": "0644",
+                "create_parents": false, "on_drift": "correct", "depends_on": [], "one_way": false,
+                "owner": null, "group": null, "health_gate": null,
+                "asset": BlobId::of(self.content.as_bytes()).to_string(),
+                "size": self.content.len(),
+            }],
+        }))
+    }
+
+    pub(crate) fn closure_id(&self) -> BlobId {
+        BlobId::of(&self.closure())
+    }
+
+    pub(crate) fn asset_id(&self) -> BlobId {
+        BlobId::of(self.content.as_bytes())
+    }
+}
+
+/// A release, signed.
+pub(crate) struct SignedRelease {
+    pub(crate) fleet: Vec<u8>,
+    pub(crate) fleet_sig: SignatureFile,
+    pub(crate) header: Vec<u8>,
+    pub(crate) header_sig: SignatureFile,
+    pub(crate) hosts: Vec<u8>,
+}
+
+impl TestFleet {
+    pub(crate) fn new() -> Self {
+        Self { authority: Authority::new(), key: PrivateKey::from_seed([7; 32]) }
+    }
+
+    pub(crate) fn trust(&self) -> TrustFile {
+        let keys = vec![TrustedKey::new(self.key.public_key())];
+        TrustFile::new("demo".parse().unwrap(), 1, keys, vec![self.authority.pem.clone()])
+    }
+
+    pub(crate) fn sign(&self, plan: &Plan) -> SignedRelease {
+        let closure = plan.closure_id().to_string();
+        let signed_at = wall().truncated_to_secs().to_string().replace(".000Z", "Z");
+        let host = json!({ "channel": "stable", "tags": ["app"], "closure": closure });
+        let hosts: serde_json::Map<_, _> =
+            plan.hosts.iter().map(|name| ((*name).to_owned(), host.clone())).collect();
+        let fleet = json!({
+            "schema_version": 1, "fleet": "demo", "serial": plan.serial, "signed_at": signed_at,
+            "channels": { "stable": {
+                "ref": plan.reference, "rollout_policy": "p", "freshness_window_secs": 86400,
+            } },
+            "hosts": hosts, "channel_edges": [], "revoked": plan.revoked,
+        });
+        let fleet = canonical_bytes(&fleet);
+        let leaves: Vec<Vec<u8>> = plan
+            .hosts
+            .iter()
+            .map(|name| {
+                canonical_bytes(&json!({
+                    "after": [], "budgets": [], "closure": closure, "host": name, "wave": 0,
+                }))
+            })
+            .collect();
+        let root = MerkleTree::new(leaves.iter().map(Vec::as_slice)).root();
+        let header = canonical_bytes(&json!({
+            "schema_version": 1, "fleet": "demo", "serial": plan.serial, "signed_at": signed_at,
+            "channel": "stable", "ref": plan.reference, "freshness_window_secs": 86400,
+            "fleet_sha256": Sha256Hash::of(&fleet), "policy": policy(), "budgets": [],
+            "host_count": plan.hosts.len(), "host_root": root,
+        }));
+        let sign = |kind, bytes: &[u8]| SignatureFile::new(vec![self.key.sign(kind, bytes)]);
+        SignedRelease {
+            fleet_sig: sign(ArtifactType::Fleet, &fleet),
+            header_sig: sign(ArtifactType::Rollout, &header),
+            fleet,
+            header,
+            hosts: leaves.iter().flat_map(|leaf| [leaf.as_slice(), b"\n"].concat()).collect(),
+        }
+    }
+
+    /// Writes a release folder, blobs included.
+    pub(crate) fn write_release(&self, folder: &Path, plan: &Plan) {
+        let release = self.sign(plan);
+        let rollout = format!("stable@{}", plan.reference).parse().unwrap();
+        let put = |path: &str, bytes: &[u8]| {
+            let path = folder.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        };
+        let header = release_dir::header(&rollout);
+        let sig = |file: &SignatureFile| serde_json::to_vec(file).unwrap();
+        put(&release_dir::closure(plan.closure_id()), &plan.closure());
+        put(&release_dir::asset(plan.asset_id()), plan.content.as_bytes());
+        put(&header, &release.header);
+        put(&release_dir::signature_of(&header), &sig(&release.header_sig));
+        put(&release_dir::hosts(&rollout), &release.hosts);
+        put(&release_dir::signature_of(release_dir::FLEET), &sig(&release.fleet_sig));
+        put(release_dir::FLEET, &release.fleet);
+    }
+}
+
+fn policy() -> Value {
+    json!({
+        "waves": [{ "name": "all", "soak_secs": 1, "requires_approval": false }],
+        "on_health_failure": "rollback-and-halt", "failure_threshold_secs": 5,
+        "activation_timeout_secs": 60, "dispatch_timeout_secs": 60, "await_timeout_secs": 60,
+        "max_failures": { "count": 0 }, "max_infra_failures": { "percent": 20 },
+        "infra_retries": 3, "offline_after_secs": 60, "skip_offline_after_secs": null,
+        "max_dispatch_per_minute": null, "windows": [],
+    })
+}

@@ -1,0 +1,14 @@
+//! The control plane's shells against the real thing: SQLite on disk, TLS, the binary itself.
+//!
+//! Not here: the decisions (tested in the crates that make them).
+#![allow(clippy::unwrap_used)]
+
+mod fleet;
+mod running;
+
+mod agents;
+mod events;
+mod process;
+mod publishing;
+mod roles;
+mod store;

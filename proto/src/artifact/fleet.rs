@@ -1,0 +1,84 @@
+//! `fleet.json`: which hosts there are, on which channel, with which closure.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ChannelName, ClosureId, FleetName, HostName, Ref, Serial};
+use crate::time::{Timestamp, whole_seconds};
+
+/// The most bytes of `fleet.json` or a hosts table.
+pub const MAX_FLEET_BYTES: usize = 256 * 1024 * 1024;
+
+/// The fleet document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetDocument {
+    /// 1.
+    pub schema_version: u32,
+    /// The fleet.
+    pub fleet: FleetName,
+    /// The release's serial; it only rises.
+    pub serial: Serial,
+    /// When it was signed.
+    #[serde(with = "whole_seconds")]
+    pub signed_at: Timestamp,
+    /// The channels.
+    pub channels: BTreeMap<ChannelName, FleetChannel>,
+    /// The hosts.
+    pub hosts: BTreeMap<HostName, FleetHost>,
+    /// Which channel goes before which.
+    pub channel_edges: Vec<ChannelEdge>,
+    /// Certificates that count no more.
+    pub revoked: Vec<Revocation>,
+}
+
+/// A channel in the fleet document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetChannel {
+    /// Its current ref.
+    #[serde(rename = "ref")]
+    pub reference: Ref,
+    /// The name of its policy in `fleet.toml`.
+    pub rollout_policy: String,
+    /// How long a signature counts as fresh, in seconds.
+    pub freshness_window_secs: u64,
+}
+
+/// A host in the fleet document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetHost {
+    /// Its channel.
+    pub channel: ChannelName,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// What it should run.
+    pub closure: ClosureId,
+    /// Its own key, base64, where it is pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+}
+
+/// One channel goes before another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelEdge {
+    /// Goes first.
+    pub before: ChannelName,
+    /// Waits for it.
+    pub after: ChannelName,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// Certificates of a subject that were issued before a cut-off count no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// `host/web-07`, `operator/alice` or `viewer/bob`.
+    pub subject: String,
+    /// The cut-off: refused if the certificate's notBefore is earlier.
+    #[serde(with = "whole_seconds")]
+    pub not_before: Timestamp,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+}

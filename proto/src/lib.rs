@@ -1,0 +1,21 @@
+//! What Wavegate says and signs: names, signed artifacts, wire messages, canonical JSON,
+//! signatures and Merkle proofs. Data and verification only.
+//!
+//! Not here: decisions (see `wavegate-state-machine` and `wavegate-reconciler`), I/O, clocks.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod ids;
+pub mod time;
+
+pub mod canonical;
+pub mod json;
+pub mod merkle;
+pub mod signing;
+pub mod trust;
+
+pub mod artifact;
+
+pub mod event;
+pub mod record;
+pub mod wire;

@@ -1,0 +1,9 @@
+//! Messages of the HTTP interface. Readers ignore unknown fields; times have milliseconds.
+//!
+//! Not here: signed documents (see [`crate::artifact`]).
+
+pub mod agent;
+pub mod operator;
+pub mod problem;
+pub mod publish;
+pub mod resource;

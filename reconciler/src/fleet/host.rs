@@ -1,0 +1,60 @@
+//! One host of the fleet.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wavegate_proto::ids::{BlobId, BudgetId, ChannelName, ClosureId, RolloutId, Seq};
+use wavegate_proto::time::Mono;
+
+use super::liveness::Liveness;
+
+/// One host of the fleet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Host {
+    /// What the adopted release says of it; `None`: it is not in the fleet (any more).
+    pub member: Option<Membership>,
+    /// What its heartbeats tell.
+    pub liveness: Liveness,
+    /// Since when it has been known to this process: silence is never counted from before.
+    pub known_since: Mono,
+    /// Journals it was asked to send again, each up to a seq.
+    pub replays: BTreeMap<RolloutId, Seq>,
+    /// The rollouts that have a record of it, by their opening order.
+    pub rollouts: BTreeSet<(u64, RolloutId)>,
+    /// What it contributes to the fleet's counters, as of the last refresh.
+    pub(super) contribution: Contribution,
+}
+
+/// What the adopted release says of a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// Its channel.
+    pub channel: ChannelName,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// What it should run.
+    pub target_closure: ClosureId,
+    /// With a store path: the document that holds its probes.
+    pub checks: Option<BlobId>,
+}
+
+/// What a host contributes to the fleet's counters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Contribution {
+    pub(super) slots: Vec<BudgetId>,
+    pub(super) by_state: Option<&'static str>,
+}
+
+impl Host {
+    /// A host that has just become known.
+    #[must_use]
+    pub fn new(known_since: Mono) -> Self {
+        Self {
+            member: None,
+            liveness: Liveness::default(),
+            known_since,
+            replays: BTreeMap::new(),
+            rollouts: BTreeSet::new(),
+            contribution: Contribution::default(),
+        }
+    }
+}

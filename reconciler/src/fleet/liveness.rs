@@ -1,0 +1,26 @@
+//! What heartbeats tell of a host. Nothing here moves a state machine.
+
+use wavegate_proto::ids::{BootId, ClosureId};
+use wavegate_proto::time::{Mono, Timestamp};
+use wavegate_proto::wire::agent::ResourceCounts;
+
+/// What heartbeats tell of a host.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Liveness {
+    /// When the last heartbeat came, in this process.
+    pub last_heartbeat: Option<Mono>,
+    /// When the last heartbeat came, ever.
+    pub last_seen_at: Option<Timestamp>,
+    /// Its agent's version.
+    pub agent_version: Option<String>,
+    /// Its boot.
+    pub boot_id: Option<BootId>,
+    /// What it says it runs. Outer `None`: it has not said.
+    pub current_closure: Option<Option<ClosureId>>,
+    /// Its resources, by status.
+    pub resources: ResourceCounts,
+    /// Its clock minus ours, in seconds.
+    pub clock_skew_secs: Option<i64>,
+    /// When its certificate expires.
+    pub cert_expires_at: Option<Timestamp>,
+}

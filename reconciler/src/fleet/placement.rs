@@ -1,0 +1,228 @@
+//! One host's place in one rollout: its signed entry, its record, and what the control plane keeps
+//! beside them.
+
+use wavegate_proto::artifact::entry::HostEntry;
+use wavegate_proto::event::FailureClass;
+use wavegate_proto::ids::Attempt;
+use wavegate_proto::record::{HostRecord, HostState};
+use wavegate_proto::time::{Mono, Timestamp};
+use wavegate_state_machine::host::JournalBook;
+
+use crate::gates::Hold;
+
+/// One host's place in one rollout.
+#[derive(Debug, Clone)]
+pub struct Placement {
+    /// What the signed plan says.
+    pub entry: HostEntry,
+    /// What the events say.
+    pub record: HostRecord,
+    /// How far its journal has been folded.
+    pub journal: JournalBook,
+    /// The open dispatch.
+    pub lease: Option<Lease>,
+    /// Attempts issued so far, acknowledged or not.
+    pub issued: Attempt,
+    /// Why it is left out.
+    pub skip: Option<SkipReason>,
+    /// Infrastructure failures, lapsed leases and refused dispatches so far.
+    pub infra_failures: u32,
+    /// When an infrastructure failure may be tried again.
+    pub retry_at: Option<Mono>,
+    /// Whether it has been in flight, silent, for longer than it may.
+    pub lost: bool,
+    /// The gate that held it when it was last looked at.
+    pub held: Option<HeldSince>,
+    /// How it counts in its wave, as of the last refresh; `None` before the first.
+    pub(super) counted: Option<Counted>,
+}
+
+/// How a host counts in its wave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) class: HostClass,
+    pub(super) state: HostState,
+    pub(super) unhealthy: bool,
+}
+
+/// The permission to start, until it lapses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// To be repeated in the acknowledgement.
+    pub attempt: Attempt,
+    /// Whether nothing is to change.
+    pub no_change: bool,
+    /// When it was issued, for people.
+    pub issued_at: Timestamp,
+    /// When it lapses, for people.
+    pub expires_at: Timestamp,
+    /// When it lapses.
+    pub expires: Mono,
+}
+
+/// Why a host is left out of a rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SkipReason {
+    /// It was silent for longer than `skip_offline_after`; dispatched when it returns.
+    Offline,
+    /// It is no longer in the fleet.
+    Removed,
+}
+
+/// A gate that holds, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldSince {
+    /// What holds.
+    pub hold: Hold,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// How a host counts in its wave. One derived status, computed in one place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HostClass {
+    /// Pending, without a dispatch.
+    Waiting,
+    /// Pending, with an open dispatch.
+    Leased,
+    /// Activating or soaking.
+    InFlight,
+    /// Staged; waits for a reboot.
+    Deferred,
+    /// Converged.
+    Converged,
+    /// Left out because it was silent.
+    SkippedOffline,
+    /// Left out by a person or by a newer release.
+    Skipped,
+    /// Failed for the closure's own fault, rollback not over.
+    FailedArtifact,
+    /// Failed for the closure's own fault, rolled back.
+    RevertedArtifact,
+    /// Failed for another reason, and will be tried again.
+    InfraRetrying,
+    /// Failed for another reason for the last time, or lost.
+    InfraExhausted,
+    /// It has not reported since the control plane started (G25).
+    Unknown,
+}
+
+impl HostClass {
+    /// How many classes there are.
+    pub const COUNT: usize = 12;
+}
+
+impl Placement {
+    /// A place in which nothing has happened yet.
+    #[must_use]
+    pub fn new(entry: HostEntry, record: HostRecord) -> Self {
+        Self {
+            entry,
+            record,
+            journal: JournalBook::default(),
+            lease: None,
+            issued: Attempt(0),
+            skip: None,
+            infra_failures: 0,
+            retry_at: None,
+            lost: false,
+            held: None,
+            counted: None,
+        }
+    }
+
+    /// How it counts in its wave.
+    #[must_use]
+    pub fn class(&self) -> HostClass {
+        self.counted.map_or(HostClass::Waiting, |counted| counted.class)
+    }
+
+    /// Whether anything has been started for it.
+    #[must_use]
+    pub fn has_left_pending(&self) -> bool {
+        self.lease.is_some()
+            || !matches!(self.record.state, HostState::Pending | HostState::Skipped)
+    }
+
+    /// Whether its host has never reported anything in this rollout.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.record.state == HostState::Pending && self.record.journal_id.is_none()
+    }
+
+    /// Whether the planner may dispatch it.
+    #[must_use]
+    pub fn is_candidate(&self) -> bool {
+        self.record.state == HostState::Pending && self.lease.is_none() && self.skip.is_none()
+    }
+
+    /// Whether it is being worked on.
+    #[must_use]
+    pub fn is_in_flight(&self) -> bool {
+        matches!(self.record.state, HostState::Activating | HostState::Soaking)
+            || self.record.is_rolling_back()
+    }
+
+    /// Whether its probes fail now, or it is degraded after having converged.
+    #[must_use]
+    pub fn is_unhealthy(&self) -> bool {
+        match self.record.state {
+            HostState::Soaking | HostState::Converged => {
+                self.record.degraded_since.is_some()
+                    || self.record.failing_enforce_probes().next().is_some()
+            }
+            HostState::Pending
+            | HostState::Activating
+            | HostState::Deferred
+            | HostState::Failed
+            | HostState::Reverted
+            | HostState::Skipped => false,
+        }
+    }
+
+    /// Whether it failed for the closure's own fault.
+    #[must_use]
+    pub fn is_artifact_failure(&self) -> bool {
+        matches!(self.record.state, HostState::Failed | HostState::Reverted)
+            && self.record.failure.as_ref().is_some_and(|f| f.class == FailureClass::Artifact)
+    }
+
+    /// Whether something follows when the host falls silent or returns.
+    #[must_use]
+    pub fn silence_matters(&self) -> bool {
+        self.skip == Some(SkipReason::Offline)
+            || self.is_candidate()
+            || matches!(self.record.state, HostState::Activating | HostState::Soaking)
+    }
+
+    pub(super) fn classify(&self, unknown: bool, infra_retries: u32) -> HostClass {
+        if let Some(skip) = self.skip {
+            return match skip {
+                SkipReason::Offline => HostClass::SkippedOffline,
+                SkipReason::Removed => HostClass::Skipped,
+            };
+        }
+        if unknown && !matches!(self.record.state, HostState::Converged | HostState::Skipped) {
+            return HostClass::Unknown;
+        }
+        if self.lost {
+            return HostClass::InfraExhausted;
+        }
+        match self.record.state {
+            HostState::Pending if self.lease.is_some() => HostClass::Leased,
+            HostState::Pending if self.infra_failures > infra_retries => HostClass::InfraExhausted,
+            HostState::Pending => HostClass::Waiting,
+            HostState::Activating | HostState::Soaking => HostClass::InFlight,
+            HostState::Deferred => HostClass::Deferred,
+            HostState::Converged => HostClass::Converged,
+            HostState::Skipped => HostClass::Skipped,
+            HostState::Failed if self.is_artifact_failure() => HostClass::FailedArtifact,
+            HostState::Reverted if self.is_artifact_failure() => HostClass::RevertedArtifact,
+            HostState::Failed | HostState::Reverted if self.infra_failures <= infra_retries => {
+                HostClass::InfraRetrying
+            }
+            HostState::Failed | HostState::Reverted => HostClass::InfraExhausted,
+        }
+    }
+}

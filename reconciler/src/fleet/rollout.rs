@@ -1,0 +1,209 @@
+//! One rollout: its signed header, its hosts, and where it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use wavegate_proto::artifact::header::RolloutHeader;
+use wavegate_proto::artifact::policy::Policy;
+use wavegate_proto::ids::{HostName, RolloutId, Serial, Sha256Hash, WaveIndex};
+use wavegate_proto::signing::Signature;
+use wavegate_proto::time::Timestamp;
+use wavegate_proto::wire::operator::{Halt, Outcome, RolloutState};
+use wavegate_state_machine::rollout::RolloutTally;
+
+use super::placement::{HeldSince, HostClass, Placement};
+use super::tally::WaveTally;
+
+/// One rollout.
+#[derive(Debug, Clone)]
+pub struct Rollout {
+    /// Its id.
+    pub id: RolloutId,
+    /// Its place in the order of opening: the serial of the release that opened it.
+    pub order: u64,
+    /// The signed header it was opened with.
+    pub manifest: Arc<Manifest>,
+    /// Where it is.
+    pub state: RolloutState,
+    /// Why it halted.
+    pub halt: Option<Halt>,
+    /// Whether too many infrastructure failures stand.
+    pub frozen: bool,
+    /// When it opened.
+    pub opened_at: Timestamp,
+    /// When it became terminal, reverted or superseded.
+    pub finished_at: Option<Timestamp>,
+    /// What took its place.
+    pub superseded_by: Option<RolloutId>,
+    /// The wave being worked on. It never goes back (G16).
+    pub current_wave: WaveIndex,
+    /// A gate that holds the whole rollout.
+    pub held: Option<HeldSince>,
+    /// Its hosts. Change them through [`super::Fleet::change`] only.
+    pub placements: BTreeMap<HostName, Placement>,
+    /// Its waves, by index.
+    pub(super) waves: Vec<WaveTally>,
+    /// Hosts that may be dispatched, by wave.
+    pub(super) candidates: BTreeSet<(WaveIndex, HostName)>,
+    /// Hosts to which silence matters.
+    pub(super) quiet: BTreeSet<HostName>,
+    /// Candidates that do not wait for their wave: nothing changes for them, or they are broken.
+    pub(super) express: BTreeSet<HostName>,
+}
+
+/// What a rollout was opened with: verified bytes and what they say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// The header.
+    pub header: RolloutHeader,
+    /// Its exact bytes.
+    pub header_bytes: Vec<u8>,
+    /// Its signatures.
+    pub signatures: Vec<Signature>,
+    /// What identifies its content.
+    pub content_id: Sha256Hash,
+}
+
+impl Rollout {
+    /// A rollout that has just opened, without hosts.
+    #[must_use]
+    pub fn open(manifest: Arc<Manifest>, order: u64, opened_at: Timestamp) -> Self {
+        Self {
+            id: manifest.header.rollout_id(),
+            order,
+            state: RolloutState::Opening,
+            halt: None,
+            frozen: false,
+            opened_at,
+            finished_at: None,
+            superseded_by: None,
+            current_wave: WaveIndex(0),
+            held: None,
+            placements: BTreeMap::new(),
+            waves: vec![WaveTally::default(); manifest.header.policy.waves.len()],
+            candidates: BTreeSet::new(),
+            quiet: BTreeSet::new(),
+            express: BTreeSet::new(),
+            manifest,
+        }
+    }
+
+    /// The policy it goes out under.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.manifest.header.policy
+    }
+
+    /// The serial of the release that opened it.
+    #[must_use]
+    pub fn serial(&self) -> Serial {
+        self.manifest.header.serial
+    }
+
+    /// How long a host of `wave` soaks, in seconds.
+    #[must_use]
+    pub fn soak_secs(&self, wave: WaveIndex) -> u64 {
+        self.wave_of(&self.policy().waves, wave).map_or(0, |w| w.soak_secs)
+    }
+
+    /// Its waves, by index.
+    #[must_use]
+    pub fn waves(&self) -> &[WaveTally] {
+        &self.waves
+    }
+
+    /// One of its waves.
+    #[must_use]
+    pub fn wave(&self, wave: WaveIndex) -> Option<&WaveTally> {
+        self.wave_of(&self.waves, wave)
+    }
+
+    fn wave_of<'a, T>(&self, waves: &'a [T], wave: WaveIndex) -> Option<&'a T> {
+        waves.get(usize::try_from(wave.0).ok()?)
+    }
+
+    /// Whether the planner may still dispatch in it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match self.state {
+            RolloutState::Opening
+            | RolloutState::Active
+            | RolloutState::Converging
+            | RolloutState::Terminal => true,
+            RolloutState::Failed
+            | RolloutState::Reverted
+            | RolloutState::Superseded
+            | RolloutState::Pruned => false,
+        }
+    }
+
+    /// Whether every host is done.
+    #[must_use]
+    pub fn all_done(&self) -> bool {
+        self.waves.iter().all(|wave| wave.is_done(self.policy()))
+    }
+
+    /// Whether every host converged, or how else it ended.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        (self.state == RolloutState::Terminal).then(|| {
+            let converged = |wave: &WaveTally| wave.count(HostClass::Converged) == wave.hosts;
+            if self.waves.iter().all(converged) { Outcome::Complete } else { Outcome::WithExceptions }
+        })
+    }
+
+    /// A wave whose failures of the closure's own fault exceed what the policy tolerates.
+    #[must_use]
+    pub fn wave_over_limit(&self) -> Option<WaveIndex> {
+        let over = |wave: &WaveTally| wave.artifact_failures() > wave.max_failures(self.policy());
+        let index = self.waves.iter().position(over)?;
+        u32::try_from(index).ok().map(WaveIndex)
+    }
+
+    /// Whether more other failures stand in a wave than the policy tolerates.
+    #[must_use]
+    pub fn should_freeze(&self) -> bool {
+        self.waves
+            .iter()
+            .any(|w| w.standing_infra_failures() > w.max_infra_failures(self.policy()))
+    }
+
+    /// What the rollout machine needs to know.
+    #[must_use]
+    pub fn tally(&self) -> RolloutTally {
+        let policy = self.policy();
+        let sum = |class| self.waves.iter().map(|w| w.count(class)).sum::<u64>();
+        let current = self.wave(self.current_wave);
+        let index = usize::try_from(self.current_wave.0).unwrap_or(usize::MAX);
+        let current_wave_done = current.is_some_and(|w| w.is_done(policy));
+        let later_wave_remains = index.saturating_add(1) < self.waves.len();
+        RolloutTally {
+            dispatched_or_left_pending: self.waves.iter().any(WaveTally::has_started),
+            current_wave_done,
+            later_wave_remains,
+            deferred_remain: sum(HostClass::Deferred) > 0,
+            all_done: self.waves.iter().all(|w| w.is_over(policy)),
+            artifact_failures_exceed: self.wave_over_limit().is_some(),
+            failed_hosts_awaiting_rollback: sum(HostClass::FailedArtifact),
+            failed_hosts: sum(HostClass::FailedArtifact) + sum(HostClass::RevertedArtifact),
+            // A wave starts as soon as the one before it is done: its gates hold it from then on.
+            next_wave_started: current_wave_done && later_wave_remains,
+        }
+    }
+
+    /// Candidates the planner looks at: those of the waves up to the current one, and those that do
+    /// not wait for their wave; in order of wave, then name.
+    pub fn candidates(&self) -> impl Iterator<Item = &HostName> {
+        let reached = self.candidates.iter().take_while(|(wave, _)| *wave <= self.current_wave);
+        let ahead = self
+            .express
+            .iter()
+            .filter(|host| self.placements.get(*host).is_some_and(|p| p.entry.wave > self.current_wave));
+        reached.map(|(_, host)| host).chain(ahead)
+    }
+
+    /// Hosts to which silence matters: those that wait, those in flight, those left out for it.
+    pub fn quiet_hosts(&self) -> impl Iterator<Item = &HostName> {
+        self.quiet.iter()
+    }
+}

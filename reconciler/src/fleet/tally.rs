@@ -1,0 +1,111 @@
+//! How many hosts of a wave count as what.
+
+use std::collections::BTreeMap;
+
+use wavegate_proto::artifact::policy::{Limit, Policy};
+use wavegate_proto::record::HostState;
+
+use super::placement::{Counted, HostClass};
+
+/// How many hosts of a wave count as what.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WaveTally {
+    /// Hosts of the wave in the signed plan.
+    pub hosts: u64,
+    /// Hosts by the state of their record.
+    pub by_state: BTreeMap<HostState, u64>,
+    /// Hosts that are degraded or whose enforce probes fail now.
+    pub unhealthy: u64,
+    by_class: [u64; HostClass::COUNT],
+}
+
+impl WaveTally {
+    /// How many hosts count as `class`.
+    #[must_use]
+    pub fn count(&self, class: HostClass) -> u64 {
+        self.by_class[class as usize]
+    }
+
+    pub(super) fn add(&mut self, counted: Counted) {
+        self.by_class[counted.class as usize] += 1;
+        *self.by_state.entry(counted.state).or_default() += 1;
+        self.unhealthy += u64::from(counted.unhealthy);
+    }
+
+    pub(super) fn remove(&mut self, counted: Counted) {
+        self.by_class[counted.class as usize] -= 1;
+        if let Some(count) = self.by_state.get_mut(&counted.state) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_state.remove(&counted.state);
+            }
+        }
+        self.unhealthy -= u64::from(counted.unhealthy);
+    }
+
+    /// Hosts that failed for the closure's own fault.
+    #[must_use]
+    pub fn artifact_failures(&self) -> u64 {
+        self.count(HostClass::FailedArtifact) + self.count(HostClass::RevertedArtifact)
+    }
+
+    /// Hosts that failed for other reasons and will not be tried again (G17).
+    #[must_use]
+    pub fn standing_infra_failures(&self) -> u64 {
+        self.count(HostClass::InfraExhausted)
+    }
+
+    /// How many failures of the closure's own fault are tolerated.
+    #[must_use]
+    pub fn max_failures(&self, policy: &Policy) -> u64 {
+        policy.max_failures.of(self.hosts)
+    }
+
+    /// How many other failures are tolerated; as a percentage at least one (G17).
+    #[must_use]
+    pub fn max_infra_failures(&self, policy: &Policy) -> u64 {
+        let limit = policy.max_infra_failures.of(self.hosts);
+        match policy.max_infra_failures {
+            Limit::Percent(_) => limit.max(1),
+            Limit::Count(_) => limit,
+        }
+    }
+
+    /// How many hosts are done.
+    #[must_use]
+    pub fn done(&self, policy: &Policy) -> u64 {
+        let within = |count: u64, limit: u64| if count <= limit { count } else { 0 };
+        self.count(HostClass::Converged)
+            + self.count(HostClass::Deferred)
+            + self.count(HostClass::Skipped)
+            + self.count(HostClass::SkippedOffline)
+            + within(self.artifact_failures(), self.max_failures(policy))
+            + within(self.standing_infra_failures(), self.max_infra_failures(policy))
+    }
+
+    /// Whether every host is done. A wave that nobody converged in is not done by silence (G24).
+    #[must_use]
+    pub fn is_done(&self, policy: &Policy) -> bool {
+        let silent = self.count(HostClass::SkippedOffline) > 0;
+        let evidence = self.count(HostClass::Converged) > 0;
+        self.done(policy) == self.hosts && (evidence || !silent)
+    }
+
+    /// Whether every host is done for good: nobody is deferred any more.
+    #[must_use]
+    pub fn is_over(&self, policy: &Policy) -> bool {
+        self.is_done(policy) && self.count(HostClass::Deferred) == 0
+    }
+
+    /// Whether anything has been started in it.
+    #[must_use]
+    pub fn has_started(&self) -> bool {
+        let idle = [
+            HostClass::Waiting,
+            HostClass::Skipped,
+            HostClass::SkippedOffline,
+            HostClass::Unknown,
+        ];
+        idle.iter().map(|class| self.count(*class)).sum::<u64>() < self.by_class.iter().sum()
+    }
+}

@@ -1,0 +1,286 @@
+//! The gates: each a pure check that can hold a dispatch, each in a file of its own.
+//!
+//! The planner stops at the first gate that holds; `explain` asks them all. Hold, approval, window
+//! and ramp have their place in [`Gate`] and come with the operator's verbs.
+//!
+//! Not here: what is dispatched (see [`crate::plan`]); words for people (see [`mod@reason`]).
+
+mod budget;
+mod busy;
+mod channel_edge;
+mod freshness;
+mod host_edge;
+mod offline;
+mod probes;
+mod quarantine;
+mod recovering;
+mod retry;
+mod rollout;
+mod wave;
+
+pub mod reason;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wavegate_proto::ids::{BudgetId, ChannelName, ClosureId, HostName, RolloutId, WaveIndex};
+use wavegate_proto::time::{Now, Timestamp};
+use wavegate_proto::wire::operator::RolloutState;
+
+use crate::fleet::Fleet;
+use crate::fleet::host::Host;
+use crate::fleet::placement::Placement;
+use crate::fleet::rollout::Rollout;
+
+pub use offline::{is_online, silent_secs};
+
+/// A gate, by name. The order of the variants is the order in which they are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gate {
+    /// After a start, hosts are heard first.
+    Recovering,
+    /// The rollout is not going on.
+    Rollout,
+    /// The manifest is no longer fresh.
+    Freshness,
+    /// The closure failed on this channel.
+    Quarantine,
+    /// The host is silent.
+    Offline,
+    /// The host is being worked on under another rollout.
+    Busy,
+    /// The host waits before it is tried again.
+    Retry,
+    /// An earlier channel is not done.
+    ChannelEdge,
+    /// An earlier wave is not done.
+    Wave,
+    /// A host that goes before it has not converged.
+    HostEdge,
+    /// Too many others are disrupted.
+    Budget,
+    /// Hosts of an earlier wave are unhealthy.
+    Probes,
+}
+
+impl Gate {
+    /// Its name, as operators read it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Recovering => "recovering",
+            Self::Rollout => "rollout",
+            Self::Freshness => "freshness",
+            Self::Quarantine => "quarantine",
+            Self::Offline => "offline",
+            Self::Busy => "busy",
+            Self::Retry => "retry",
+            Self::ChannelEdge => "channel-edge",
+            Self::Wave => "wave",
+            Self::HostEdge => "host-edge",
+            Self::Budget => "budget",
+            Self::Probes => "probes",
+        }
+    }
+}
+
+/// Why a gate holds: one variant a case, with what names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hold {
+    /// Hosts have not reported since the start.
+    Recovering {
+        /// How many.
+        unreported: usize,
+    },
+    /// This host has not reported since the start (G25).
+    Unreported,
+    /// The rollout is in a state in which nothing is dispatched.
+    RolloutState(RolloutState),
+    /// Too many infrastructure failures stand.
+    Frozen,
+    /// The manifest is no longer fresh.
+    Stale {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The closure failed on this channel.
+    Quarantined {
+        /// The channel.
+        channel: ChannelName,
+        /// The closure.
+        closure: ClosureId,
+        /// Since when.
+        since: Timestamp,
+        /// On which host.
+        host: HostName,
+    },
+    /// The host has never been heard from.
+    NeverSeen,
+    /// The host has been silent for too long.
+    Silent {
+        /// Since when; `None`: never heard from by this process.
+        since: Option<Timestamp>,
+    },
+    /// It is left out of the rollout because it was silent.
+    SkippedOffline,
+    /// It is left out of the rollout because it is no longer in the fleet.
+    NotMember,
+    /// The host is being worked on under another rollout.
+    Busy {
+        /// Which.
+        rollout_id: RolloutId,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The host waits before it is tried again.
+    BackOff {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// The host failed for reasons other than the closure, as often as it is tried.
+    RetriesUsedUp,
+    /// An earlier channel is not done.
+    ChannelNotDone {
+        /// Which.
+        channel: ChannelName,
+        /// Its rollout.
+        rollout_id: RolloutId,
+    },
+    /// An earlier wave is not done.
+    EarlierWave {
+        /// The wave being worked on.
+        current: WaveIndex,
+        /// The host's own.
+        own: WaveIndex,
+    },
+    /// A host that goes before it has not converged.
+    Predecessor {
+        /// Which.
+        host: HostName,
+    },
+    /// The budget is used up.
+    BudgetUsedUp {
+        /// Which.
+        budget: BudgetId,
+        /// Its limit.
+        max_in_flight: u64,
+        /// Who uses it; at most three are named.
+        users: Vec<HostName>,
+    },
+    /// Hosts of an earlier wave are unhealthy.
+    Unhealthy {
+        /// The wave.
+        wave: WaveIndex,
+        /// How many hosts.
+        hosts: u64,
+        /// How many are tolerated.
+        tolerated: u64,
+    },
+}
+
+/// What has been decided earlier in the same plan: it counts as if it had happened.
+#[derive(Debug, Clone, Default)]
+pub struct Planned {
+    budgets: BTreeMap<BudgetId, BTreeSet<HostName>>,
+}
+
+impl Planned {
+    /// Counts a dispatch.
+    pub fn dispatch(&mut self, host: &HostName, placement: &Placement) {
+        for budget in &placement.entry.budgets {
+            self.budgets.entry(budget.clone()).or_default().insert(host.clone());
+        }
+    }
+
+    fn users(&self, budget: &BudgetId) -> impl Iterator<Item = &HostName> {
+        self.budgets.get(budget).into_iter().flatten()
+    }
+}
+
+/// What a gate is asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// The fleet.
+    pub fleet: &'a Fleet,
+    /// What has been decided earlier in the same plan.
+    pub planned: &'a Planned,
+    /// The rollout.
+    pub rollout: &'a Rollout,
+    /// The host's name.
+    pub name: &'a HostName,
+    /// The host.
+    pub host: &'a Host,
+    /// Its place in the rollout.
+    pub placement: &'a Placement,
+}
+
+type Check = fn(&Candidate<'_>, Now) -> Option<Hold>;
+
+/// Every gate, in the order in which they are asked.
+const GATES: [(Gate, Check); 12] = [
+    (Gate::Recovering, recovering::check),
+    (Gate::Rollout, rollout::check),
+    (Gate::Freshness, freshness::check),
+    (Gate::Quarantine, quarantine::check),
+    (Gate::Offline, offline::check),
+    (Gate::Busy, busy::check),
+    (Gate::Retry, retry::check),
+    (Gate::ChannelEdge, channel_edge::check),
+    (Gate::Wave, wave::check),
+    (Gate::HostEdge, host_edge::check),
+    (Gate::Budget, budget::check),
+    (Gate::Probes, probes::check),
+];
+
+/// Which gates a candidate is asked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// All of them.
+    Ordinary,
+    /// A fix for a host that is broken: not wave, host-edge and probes (G19).
+    Fix,
+    /// Nothing changes for the host: only recovering, rollout, freshness and offline.
+    NoChange,
+}
+
+impl Lane {
+    /// The lane of a candidate.
+    #[must_use]
+    pub fn of(candidate: &Candidate<'_>) -> Self {
+        let (fleet, host, rollout) = (candidate.fleet, candidate.name, &candidate.rollout.id);
+        if fleet.is_no_change(host, rollout) {
+            Self::NoChange
+        } else if fleet.is_broken_elsewhere(host, rollout) {
+            Self::Fix
+        } else {
+            Self::Ordinary
+        }
+    }
+
+    fn asks(self, gate: Gate) -> bool {
+        match (self, gate) {
+            (Self::Ordinary, _) => true,
+            (Self::Fix, gate) => !matches!(gate, Gate::Wave | Gate::HostEdge | Gate::Probes),
+            (Self::NoChange, gate) => {
+                matches!(gate, Gate::Recovering | Gate::Rollout | Gate::Freshness | Gate::Offline)
+            }
+        }
+    }
+}
+
+/// The first gate that holds a candidate.
+#[must_use]
+pub fn first_hold(candidate: &Candidate<'_>, lane: Lane, now: Now) -> Option<(Gate, Hold)> {
+    holds(candidate, lane, now).next()
+}
+
+/// Every gate that holds a candidate.
+pub fn holds<'a>(
+    candidate: &'a Candidate<'a>,
+    lane: Lane,
+    now: Now,
+) -> impl Iterator<Item = (Gate, Hold)> + 'a {
+    GATES
+        .iter()
+        .filter(move |(gate, _)| lane.asks(*gate))
+        .filter_map(move |(gate, check)| check(candidate, now).map(|hold| (*gate, hold)))
+}

@@ -1,0 +1,137 @@
+//! The plan: what to do now, and what everything else waits for.
+//!
+//! Planning looks at the whole fleet every time and takes no hint about what changed. It goes in a
+//! fixed order: rollouts by opening, hosts by wave, then name.
+
+mod explain;
+mod silence;
+
+use std::fmt;
+
+use wavegate_proto::ids::{HostName, RolloutId};
+use wavegate_proto::time::Now;
+
+use crate::fleet::Fleet;
+use crate::fleet::rollout::Rollout;
+use crate::gates::{Candidate, Gate, Hold, Lane, Planned, first_hold};
+
+pub use explain::{explain, waiting_for};
+
+/// What to do now, and what everything else waits for.
+#[must_use]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What to do, in order.
+    pub actions: Vec<Action>,
+    /// What is held.
+    pub report: Report,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Give a host its dispatch.
+    Dispatch {
+        /// In which rollout.
+        rollout_id: RolloutId,
+        /// Which host.
+        host: HostName,
+        /// Whether nothing is to change.
+        no_change: bool,
+    },
+    /// Leave a host out that has been silent for too long.
+    SkipOffline {
+        /// Of which rollout.
+        rollout_id: RolloutId,
+        /// Which host.
+        host: HostName,
+    },
+    /// Take a host in again that has returned.
+    Unskip {
+        /// Into which rollout.
+        rollout_id: RolloutId,
+        /// Which host.
+        host: HostName,
+    },
+    /// Show a host as lost: in flight and silent for longer than that may take.
+    MarkLost {
+        /// In which rollout.
+        rollout_id: RolloutId,
+        /// Which host.
+        host: HostName,
+    },
+}
+
+/// What is held, and by which gate.
+#[must_use]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// In the order in which it was looked at.
+    pub held: Vec<Held>,
+}
+
+/// A host that is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// In which rollout.
+    pub rollout_id: RolloutId,
+    /// Which host.
+    pub host: HostName,
+    /// By which gate.
+    pub gate: Gate,
+    /// Why.
+    pub hold: Hold,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for held in &self.held {
+            let (gate, detail) = (held.gate.as_str(), held.hold.detail());
+            writeln!(f, "{} {}: {gate}: {detail}", held.rollout_id, held.host)?;
+        }
+        Ok(())
+    }
+}
+
+/// What to do at `now`.
+pub fn plan(fleet: &Fleet, now: Now) -> Plan {
+    let mut plan = Plan { actions: silence::actions(fleet, now), report: Report::default() };
+    if fleet.recovering.holds(now.mono) {
+        return plan;
+    }
+    let mut rollouts: Vec<&Rollout> = fleet.rollouts.values().filter(|r| r.is_open()).collect();
+    rollouts.sort_by_key(|rollout| (rollout.order, &rollout.id));
+    let mut planned = Planned::default();
+    for rollout in rollouts {
+        for name in rollout.candidates() {
+            consider(fleet, rollout, name, now, &mut planned, &mut plan);
+        }
+    }
+    plan
+}
+
+fn consider(
+    fleet: &Fleet,
+    rollout: &Rollout,
+    name: &HostName,
+    now: Now,
+    planned: &mut Planned,
+    plan: &mut Plan,
+) {
+    let (Some(host), Some(placement)) = (fleet.hosts.get(name), rollout.placements.get(name)) else {
+        return;
+    };
+    let candidate = Candidate { fleet, planned, rollout, name, host, placement };
+    let lane = Lane::of(&candidate);
+    if let Some((gate, hold)) = first_hold(&candidate, lane, now) {
+        let (rollout_id, host) = (rollout.id.clone(), name.clone());
+        plan.report.held.push(Held { rollout_id, host, gate, hold });
+        return;
+    }
+    planned.dispatch(name, placement);
+    plan.actions.push(Action::Dispatch {
+        rollout_id: rollout.id.clone(),
+        host: name.clone(),
+        no_change: lane == Lane::NoChange,
+    });
+}

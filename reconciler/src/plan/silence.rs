@@ -1,0 +1,79 @@
+//! What follows from silence alone: hosts that are left out, taken in again, or shown as lost.
+
+use wavegate_proto::record::HostState;
+use wavegate_proto::time::Now;
+
+use super::Action;
+use crate::fleet::Fleet;
+use crate::fleet::placement::{Placement, SkipReason};
+use crate::fleet::rollout::Rollout;
+use crate::gates::{is_online, silent_secs};
+
+pub(super) fn actions(fleet: &Fleet, now: Now) -> Vec<Action> {
+    let mut actions = Vec::new();
+    if fleet.recovering.holds(now.mono) {
+        return actions;
+    }
+    // Counted once a plan, and only when somebody is to be left out.
+    let mut mass_silence = None;
+    for rollout in fleet.rollouts.values() {
+        for name in rollout.quiet_hosts() {
+            let Some(placement) = rollout.placements.get(name) else { continue };
+            let (rollout_id, host) = (rollout.id.clone(), name.clone());
+            match verdict(fleet, rollout, name, placement, now) {
+                Some(Verdict::Skip) => {
+                    if !*mass_silence.get_or_insert_with(|| over_half_is_silent(fleet, now)) {
+                        actions.push(Action::SkipOffline { rollout_id, host });
+                    }
+                }
+                Some(Verdict::Unskip) => actions.push(Action::Unskip { rollout_id, host }),
+                Some(Verdict::Lost) => actions.push(Action::MarkLost { rollout_id, host }),
+                None => {}
+            }
+        }
+    }
+    actions
+}
+
+enum Verdict {
+    Skip,
+    Unskip,
+    Lost,
+}
+
+fn verdict(
+    fleet: &Fleet,
+    rollout: &Rollout,
+    name: &wavegate_proto::ids::HostName,
+    placement: &Placement,
+    now: Now,
+) -> Option<Verdict> {
+    let host = fleet.hosts.get(name)?;
+    let policy = rollout.policy();
+    let silent = silent_secs(fleet, host, now.mono);
+    if placement.skip == Some(SkipReason::Offline) {
+        return is_online(host, policy.offline_after_secs, now.mono).then_some(Verdict::Unskip);
+    }
+    let over = |limit: u64| silent > limit.max(policy.offline_after_secs);
+    if rollout.is_open() && policy.skip_offline_after_secs.is_some_and(over) {
+        return Some(Verdict::Skip);
+    }
+    let in_flight = matches!(placement.record.state, HostState::Activating | HostState::Soaking);
+    let lost_after = policy.activation_timeout_secs.saturating_add(policy.offline_after_secs);
+    (in_flight && !placement.lost && silent > lost_after).then_some(Verdict::Lost)
+}
+
+/// G24: when over half the fleet is silent it is not the hosts.
+fn over_half_is_silent(fleet: &Fleet, now: Now) -> bool {
+    let (mut members, mut silent) = (0_u64, 0_u64);
+    for host in fleet.hosts.values().filter(|host| host.member.is_some()) {
+        members += 1;
+        let offline_after_secs = host
+            .member
+            .as_ref()
+            .and_then(|member| fleet.current_rollout(&member.channel))
+            .map_or(u64::MAX, |rollout| rollout.policy().offline_after_secs);
+        silent += u64::from(silent_secs(fleet, host, now.mono) > offline_after_secs);
+    }
+    silent.saturating_mul(2) > members
+}

@@ -1,0 +1,232 @@
+//! Which entry of which journal comes next: admission by sequence number, before the fold.
+//!
+//! A journal's seqs start at 1 and have no gaps. A refused event uses up its seq and is chained in its
+//! `refused` form (G29). The book is persisted beside the record.
+//!
+//! Not here: whether an admitted event is allowed (see [`super::fold()`]).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use wavegate_proto::canonical::chain_journal;
+use wavegate_proto::event::{Event, JournalEntry};
+use wavegate_proto::ids::{JournalId, Seq, Sha256Hash};
+use wavegate_proto::wire::agent::JournalHead;
+
+/// How many closed journals of a record are remembered.
+pub const MAX_CLOSED_JOURNALS: usize = 8;
+
+/// How many entries back a repeat is compared byte for byte.
+const MAX_RECENT_DIGESTS: usize = 256;
+
+/// How many refusals of one journal are remembered, newest first. An agent sends again only what was
+/// not answered.
+const MAX_REFUSED: usize = 1024;
+
+/// What is known of the journals of one record.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct JournalBook {
+    #[serde(default)]
+    open: Option<OpenJournal>,
+    #[serde(default)]
+    closed: ClosedJournals,
+}
+
+/// The journal that is folded now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct OpenJournal {
+    journal_id: JournalId,
+    last_seq: Seq,
+    head: Sha256Hash,
+    /// The head had the last entry been accepted: an agent that has not yet read the refusal has it.
+    #[serde(default)]
+    head_if_accepted: Option<Sha256Hash>,
+    #[serde(default)]
+    refused: BTreeMap<Seq, String>,
+    #[serde(default)]
+    recent: BTreeMap<Seq, Sha256Hash>,
+}
+
+/// Journals that another has taken the place of, oldest first; at most [`MAX_CLOSED_JOURNALS`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClosedJournals(VecDeque<JournalId>);
+
+impl ClosedJournals {
+    fn push(&mut self, id: JournalId) {
+        if self.0.len() == MAX_CLOSED_JOURNALS {
+            self.0.pop_front();
+        }
+        self.0.push_back(id);
+    }
+}
+
+/// What to do with an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// The next one: fold it.
+    Fold,
+    /// The first one of a journal not seen before: fold it; that closes the journal open so far.
+    NewJournal,
+    /// Folded before; nothing to do.
+    Known,
+    /// Refused before: refuse it again (G3).
+    KnownRefused {
+        /// Why it was refused.
+        reason: String,
+    },
+    /// Entries are missing before it.
+    Gap {
+        /// The seq to send from.
+        expected: Seq,
+    },
+    /// Another journal has taken this one's place.
+    Replaced,
+    /// Known with other content.
+    Diverged,
+}
+
+/// What a head named in a heartbeat says about a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadVerdict {
+    /// Both sides have the same.
+    Level,
+    /// The agent has entries that are not folded yet.
+    Behind {
+        /// The first one lacking.
+        from: Seq,
+    },
+    /// The agent has less of this journal, or something else.
+    Diverged,
+    /// Nothing of this journal has been seen.
+    NotSeen,
+    /// Another journal has taken its place.
+    Replaced,
+}
+
+impl JournalBook {
+    /// The open journal.
+    #[must_use]
+    pub fn journal_id(&self) -> Option<JournalId> {
+        self.open.as_ref().map(|open| open.journal_id)
+    }
+
+    /// The last entry folded or refused; 0 before the first.
+    #[must_use]
+    pub fn last_seq(&self) -> Seq {
+        self.open.as_ref().map_or(Seq(0), |open| open.last_seq)
+    }
+
+    /// The hash chained over the open journal.
+    #[must_use]
+    pub fn head(&self) -> Sha256Hash {
+        self.open.as_ref().map_or_else(Sha256Hash::default, |open| open.head)
+    }
+
+    /// What to do with `entry` of journal `id`. Changes nothing: follow it with [`Self::accepted`] or
+    /// [`Self::refused`] when it was folded.
+    #[must_use]
+    pub fn admit(&self, id: JournalId, entry: &JournalEntry) -> Admission {
+        let Some(open) = self.open.as_ref().filter(|open| open.journal_id == id) else {
+            return match (self.closed.0.contains(&id), entry.seq) {
+                (true, _) => Admission::Replaced,
+                (false, Seq(1)) => Admission::NewJournal,
+                (false, _) => Admission::Gap { expected: Seq(1) },
+            };
+        };
+        if entry.seq > open.last_seq {
+            let expected = open.last_seq.next();
+            return if entry.seq == expected {
+                Admission::Fold
+            } else {
+                Admission::Gap { expected }
+            };
+        }
+        open.judge_known(entry)
+    }
+
+    /// Notes that `entry` of journal `id` was folded.
+    pub fn accepted(&mut self, id: JournalId, entry: &JournalEntry) {
+        let open = self.open_for(id);
+        open.head = chain_journal(&open.head, entry);
+        open.head_if_accepted = None;
+        open.note(entry);
+    }
+
+    /// Notes that `entry` of journal `id` was refused with `reason`.
+    pub fn refused(&mut self, id: JournalId, entry: &JournalEntry, reason: &str) {
+        let open = self.open_for(id);
+        open.head_if_accepted = Some(chain_journal(&open.head, entry));
+        open.head = chain_journal(&open.head, &refused_form(entry));
+        open.refused.insert(entry.seq, reason.to_owned());
+        while open.refused.len() > MAX_REFUSED {
+            open.refused.pop_first();
+        }
+        open.note(entry);
+    }
+
+    /// What `head`, named by an agent, says about its journal. Not judged beyond an unanswered seq.
+    #[must_use]
+    pub fn judge(&self, head: &JournalHead) -> HeadVerdict {
+        let Some(open) = self.open.as_ref().filter(|open| open.journal_id == head.journal_id)
+        else {
+            let replaced = self.closed.0.contains(&head.journal_id);
+            return if replaced { HeadVerdict::Replaced } else { HeadVerdict::NotSeen };
+        };
+        if head.last_seq > open.last_seq {
+            return HeadVerdict::Behind { from: open.last_seq.next() };
+        }
+        let same = head.head == open.head || Some(head.head) == open.head_if_accepted;
+        if head.last_seq == open.last_seq && same {
+            HeadVerdict::Level
+        } else {
+            HeadVerdict::Diverged
+        }
+    }
+
+    fn open_for(&mut self, id: JournalId) -> &mut OpenJournal {
+        if let Some(other) = self.open.take_if(|open| open.journal_id != id) {
+            self.closed.push(other.journal_id);
+        }
+        self.open.get_or_insert_with(|| OpenJournal {
+            journal_id: id,
+            last_seq: Seq(0),
+            head: Sha256Hash::default(),
+            head_if_accepted: None,
+            refused: BTreeMap::new(),
+            recent: BTreeMap::new(),
+        })
+    }
+}
+
+impl OpenJournal {
+    fn judge_known(&self, entry: &JournalEntry) -> Admission {
+        if let Some(reason) = self.refused.get(&entry.seq) {
+            let as_refused = matches!(entry.event, Event::Refused);
+            let refused = || Admission::KnownRefused { reason: reason.clone() };
+            return if as_refused { Admission::Known } else { refused() };
+        }
+        match self.recent.get(&entry.seq) {
+            Some(digest) if *digest != digest_of(entry) => Admission::Diverged,
+            Some(_) | None => Admission::Known,
+        }
+    }
+
+    fn note(&mut self, entry: &JournalEntry) {
+        self.last_seq = entry.seq;
+        self.recent.insert(entry.seq, digest_of(entry));
+        while self.recent.len() > MAX_RECENT_DIGESTS {
+            self.recent.pop_first();
+        }
+    }
+}
+
+fn digest_of(entry: &JournalEntry) -> Sha256Hash {
+    chain_journal(&Sha256Hash::default(), entry)
+}
+
+/// `entry` as it stands in a replay once it has been refused.
+#[must_use]
+pub fn refused_form(entry: &JournalEntry) -> JournalEntry {
+    JournalEntry { seq: entry.seq, at: entry.at, event: Event::Refused }
+}

@@ -1,0 +1,392 @@
+//! Replay, new journals, bootstrap, and a control plane that is broken or hostile.
+
+use wavegate_proto::event::{Event, ProbeOutcome};
+use wavegate_proto::ids::{Seq, Sha256Hash};
+use wavegate_proto::record::{HostRecord, HostState};
+use wavegate_proto::wire::agent::EventsRequest;
+use wavegate_state_machine::agent::{AgentEffect, AgentInput, OfferOutcome, PostOutcome};
+use wavegate_state_machine::host::JournalBook;
+
+use crate::host::{Host, epoch};
+use crate::plans::{Release, closure, release};
+
+fn seqs(request: &EventsRequest) -> Vec<u64> {
+    request.events.iter().map(|entry| entry.seq.0).collect()
+}
+
+fn asks_replay(host: &mut Host, release: &Release, from: u64) {
+    let id = release.id();
+    host.heartbeat_answered(|answer| {
+        answer.replay.insert(id, Seq(from));
+    });
+}
+
+#[test]
+fn a_new_epoch_makes_the_host_speak_at_once() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.heartbeat_answered(|_| {});
+    host.converges(&r1, 1);
+    host.heartbeat_answered(|_| {});
+    assert_eq!(host.take_told(), []);
+    host.heartbeat_answered(|answer| answer.cp_epoch = epoch(2));
+    assert_eq!(host.take_told(), [AgentEffect::HeartbeatNow]);
+    assert_eq!(host.heartbeat().cp_epoch, Some(epoch(2)));
+    host.restart();
+    assert_eq!(host.heartbeat().cp_epoch, Some(epoch(2)));
+    assert!(host.heartbeat().rollouts.contains_key(&r1.id()));
+}
+
+/// G5: what was answered before is marked as a replay, what was not goes the ordinary way.
+#[test]
+fn g5_only_what_was_answered_is_replayed() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.soaks(&r1, 1);
+    host.probe(&r1, "http", ProbeOutcome::Pass);
+    let (answered, last) = (host.kinds(&r1).len() as u64 - 1, host.kinds(&r1).len() as u64);
+    asks_replay(&mut host, &r1, 1);
+    let request = host.post().unwrap();
+    assert!(request.replay);
+    assert_eq!(seqs(&request), (1..=answered).collect::<Vec<_>>());
+    host.answer(&request, PostOutcome::Accepted { last_seq: Seq(answered) });
+    let request = host.post().unwrap();
+    assert!(!request.replay);
+    assert_eq!(seqs(&request), [last]);
+}
+
+#[test]
+fn g5_an_unanswered_acknowledgement_is_never_replayed() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.offer(&r1, 1);
+    asks_replay(&mut host, &r1, 1);
+    assert!(!host.post().unwrap().replay);
+}
+
+#[test]
+fn g29_a_refused_event_is_replayed_in_its_refused_form() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.offer(&r1, 1);
+    let before = host.heartbeat().rollouts[&r1.id()].head;
+    let refused = host.refuse_next();
+    let head = host.heartbeat().rollouts[&r1.id()].head;
+    assert_ne!(head, before);
+    let mut book = JournalBook::default();
+    book.refused(refused.journal_id, &refused.events[0], "no-lease");
+    assert_eq!(book.head(), head, "both sides chain it alike");
+    asks_replay(&mut host, &r1, 1);
+    assert_eq!(host.post().unwrap().events[0].event, Event::Refused);
+}
+
+/// A refusal in a replay changes what is chained, not what has happened.
+#[test]
+fn a_refusal_in_a_replay_undoes_nothing() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.soaks(&r1, 1);
+    asks_replay(&mut host, &r1, 1);
+    host.refuse_next();
+    assert_eq!(host.state(&r1), HostState::Soaking);
+    host.restart();
+    assert_eq!(host.state(&r1), HostState::Soaking);
+}
+
+#[test]
+fn g2_replay_and_new_journal_at_most_once_a_minute() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.converges(&r1, 1);
+    let last = host.kinds(&r1).len() as u64;
+    let replays = |host: &mut Host| {
+        asks_replay(host, &r1, 1);
+        let Some(request) = host.post() else { return false };
+        host.answer(&request, PostOutcome::Accepted { last_seq: Seq(last) });
+        request.replay
+    };
+    assert!(replays(&mut host));
+    assert!(!replays(&mut host));
+    host.advance(60);
+    assert!(replays(&mut host));
+    let ids = |host: &Host| host.heartbeat().rollouts[&r1.id()].journal_id;
+    let mut seen = vec![ids(&host)];
+    for (secs, opens) in [(0, true), (59, false), (1, true)] {
+        host.advance(secs);
+        let id = r1.id();
+        host.heartbeat_answered(|answer| answer.new_journal = vec![id]);
+        assert_eq!(!seen.contains(&ids(&host)), opens, "{secs} s later");
+        seen.push(ids(&host));
+    }
+}
+
+#[test]
+fn g2_the_heartbeat_interval_is_clamped() {
+    let mut host = Host::new();
+    for (told, kept) in [(0, 1), (5, 5), (600, 600), (u64::MAX, 600)] {
+        host.heartbeat_answered(|answer| answer.next_heartbeat_secs = told);
+        assert_eq!(host.core.next_heartbeat_secs(), kept);
+    }
+}
+
+/// A gap that asks for what was answered: only a heartbeat's answer may ask for that.
+#[test]
+fn g5_a_gap_brings_a_heartbeat_and_no_unasked_replay() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.soaks(&r1, 1);
+    host.probe(&r1, "http", ProbeOutcome::Pass);
+    let request = host.post().unwrap();
+    host.take_told();
+    host.answer(&request, PostOutcome::Gap { expected: Seq(1) });
+    assert_eq!(host.take_told(), [AgentEffect::HeartbeatNow]);
+    assert_eq!(host.post(), None);
+    asks_replay(&mut host, &r1, 1);
+    assert!(host.post().unwrap().replay);
+}
+
+#[test]
+fn d4_a_refused_event_does_not_block_the_queue() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.soaks(&r1, 1);
+    host.probe(&r1, "http", ProbeOutcome::Fail);
+    host.probe(&r1, "http", ProbeOutcome::Pass);
+    let refused = host.refuse_next();
+    assert_eq!(host.state(&r1), HostState::Soaking, "what happened here has happened");
+    let next = host.post().unwrap();
+    assert_eq!(next.events[0].seq, refused.events[0].seq.next());
+}
+
+#[test]
+fn d4_a_stuck_rollout_does_not_hold_another_ones_events() {
+    let (mut host, r1, r2) = (Host::new(), release("r1", 1, "a"), release("r2", 2, "b"));
+    host.converges(&r1, 1);
+    host.probe(&r1, "http", ProbeOutcome::Fail);
+    for outcome in [
+        PostOutcome::Unavailable,
+        PostOutcome::UnknownRollout,
+        PostOutcome::Gap { expected: Seq(1) },
+        PostOutcome::Accepted { last_seq: Seq(0) },
+    ] {
+        let request = host.post().unwrap();
+        assert_eq!(request.rollout_id, r1.id());
+        host.answer(&request, outcome);
+        assert_eq!(host.post(), None);
+        assert!(host.core.wants_dispatch(host.mono));
+        let due = host.core.next_wakeup(host.mono).unwrap();
+        assert!(due > host.mono);
+        host.advance(due.secs_since(host.mono));
+        while host.core.next_wakeup(host.mono).is_some_and(|at| at < host.mono.plus_secs(70)) {
+            host.advance(1);
+        }
+    }
+    let request = host.post().unwrap();
+    host.answer(&request, PostOutcome::UnknownRollout);
+    host.offer(&r2, 1);
+    assert_eq!(host.post().unwrap().rollout_id, r2.id());
+}
+
+#[test]
+fn a_lost_header_is_offered_and_a_pruned_rollout_is_let_go() {
+    let (mut host, r1, r2) = (Host::new(), release("r1", 1, "a"), release("r2", 2, "b"));
+    host.converges(&r1, 1);
+    asks_replay(&mut host, &r1, 1);
+    let request = host.post().unwrap();
+    host.answer(&request, PostOutcome::UnknownRollout);
+    let proof = r1.offered().proof;
+    assert_eq!(host.take_told(), [AgentEffect::OfferRollout { rollout_id: r1.id(), proof }]);
+    assert_eq!(host.post(), None);
+    let taken = OfferOutcome::Taken;
+    host.input(AgentInput::RolloutOffered { rollout_id: r1.id(), taken });
+    assert!(host.post().unwrap().replay);
+    host.restart();
+    host.converges(&r2, 1);
+    asks_replay(&mut host, &r1, 1);
+    let request = host.post().unwrap();
+    host.answer(&request, PostOutcome::Pruned);
+    assert_eq!(host.kinds(&r1), [""; 0]);
+    assert_eq!(host.state(&r2), HostState::Converged);
+}
+
+/// A new journal begins with what the control plane has answered; the rest follows, and nothing is lost.
+#[test]
+fn a_new_journal_begins_with_the_record_and_keeps_what_was_not_answered() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.soaks(&r1, 1);
+    host.probe(&r1, "http", ProbeOutcome::Pass);
+    let record = host.record(&r1).clone();
+    let request = host.post().unwrap();
+    host.answer(&request, PostOutcome::JournalReplaced);
+    assert_eq!(host.kinds(&r1), ["journal_opened", "probe_result"]);
+    assert_eq!(host.disk.journals.len(), 2, "the old one is kept as evidence");
+    let same = |host: &Host| {
+        let now = host.record(&r1);
+        let (journal_id, last_seq) = (now.journal_id, now.last_seq);
+        *now == HostRecord { journal_id, last_seq, ..record.clone() }
+    };
+    assert!(same(&host));
+    host.restart();
+    assert!(same(&host));
+    assert_ne!(host.record(&r1).journal_id, record.journal_id);
+}
+
+#[test]
+fn journals_are_kept_until_the_rollout_after_next() {
+    let mut host = Host::new();
+    let releases: Vec<Release> = [("r1", "a"), ("r2", "b"), ("r3", "c"), ("r4", "d")]
+        .into_iter()
+        .zip(1..)
+        .map(|((reference, closure), serial)| release(reference, serial, closure))
+        .collect();
+    for release in &releases {
+        host.converges(release, 1);
+    }
+    let held: Vec<_> = host.heartbeat().rollouts.into_keys().collect();
+    assert_eq!(held, releases[1..].iter().map(Release::id).collect::<Vec<_>>());
+}
+
+/// G12: with a rejection the host keeps the signed entry that proves it.
+#[test]
+fn g12_the_evidence_of_a_rejection_is_kept() {
+    let (mut host, bad) = (Host::new(), release("r1", 1, "bad"));
+    host.soaks(&bad, 1);
+    host.probe(&bad, "http", ProbeOutcome::Fail);
+    host.advance(crate::plans::THRESHOLD_SECS);
+    host.rolled_back(&bad, None);
+    host.post_all();
+    for (reference, serial, closure) in
+        [("r2", 2, "a"), ("r3", 3, "b"), ("r4", 4, "c"), ("r5", 5, "d")]
+    {
+        host.converges(&release(reference, serial, closure), 1);
+    }
+    assert!(host.heartbeat().rollouts.contains_key(&bad.id()));
+    assert!(!host.heartbeat().rollouts.contains_key(&release("r2", 2, "a").id()));
+}
+
+fn snapshot(host: &mut Host, release: &Release) -> HostRecord {
+    host.record(release).clone()
+}
+
+fn bootstraps(host: &mut Host, release: &Release, snapshot: HostRecord) -> Vec<AgentEffect> {
+    host.lose_disk();
+    host.heartbeat_answered(|answer| answer.bootstrap = vec![snapshot]);
+    let fetch = AgentEffect::FetchPlan { rollout_id: release.id() };
+    assert_eq!(host.take_told(), [fetch]);
+    host.disk.keep_plan(release);
+    let (plan, current) = (Ok(release.offered()), host.current.clone());
+    host.input(AgentInput::BootstrapPlan { rollout_id: release.id(), plan, current });
+    host.take_told()
+}
+
+#[test]
+fn a_host_with_a_new_disk_goes_on_from_a_snapshot() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.converges(&r1, 1);
+    let known = snapshot(&mut host, &r1);
+    let told = bootstraps(&mut host, &r1, known);
+    assert!(matches!(&told[..], [AgentEffect::StartProbes { .. }]));
+    assert_eq!(host.kinds(&r1), ["journal_opened"]);
+    assert_eq!(host.state(&r1), HostState::Converged);
+}
+
+/// E4: a soak taken over from a snapshot is soaked anew, and every probe is asked.
+#[test]
+fn e4_a_snapshot_that_soaks_proves_nothing() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.soaks(&r1, 1);
+    host.probe(&r1, "http", ProbeOutcome::Pass);
+    let known = snapshot(&mut host, &r1);
+    bootstraps(&mut host, &r1, known);
+    host.advance(crate::plans::SOAK_SECS);
+    assert_eq!(host.state(&r1), HostState::Soaking);
+    host.probe(&r1, "http", ProbeOutcome::Pass);
+    assert_eq!(host.state(&r1), HostState::Converged);
+}
+
+#[test]
+fn g1_a_snapshot_names_no_closure_to_go_to() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.soaks(&r1, 1);
+    host.probe(&r1, "http", ProbeOutcome::Fail);
+    host.advance(crate::plans::THRESHOLD_SECS);
+    let mut evil = snapshot(&mut host, &r1);
+    evil.prior_closure = Some(closure("evil"));
+    let told = bootstraps(&mut host, &r1, evil.clone());
+    assert_eq!(told, [], "no rollback, no activation");
+    assert_eq!(host.kinds(&r1), ["journal_opened", "rollback_failed"]);
+    host.restart();
+    assert_eq!(host.take_told(), []);
+    evil.state = HostState::Activating;
+    evil.failure = None;
+    let told = bootstraps(&mut host, &r1, evil);
+    assert_eq!(told, []);
+    assert_eq!(host.kinds(&r1), ["journal_opened", "activation_failed", "rollback_failed"]);
+    assert_eq!(host.record(&r1).failure.as_ref().unwrap().reason, "state-lost");
+}
+
+/// G1: a soak from a snapshot that then fails has no way back either.
+#[test]
+fn g1_a_rollback_to_nothing_is_not_taken_from_a_snapshot() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.soaks(&r1, 1);
+    let known = snapshot(&mut host, &r1);
+    assert_eq!(known.prior_closure, None);
+    bootstraps(&mut host, &r1, known);
+    host.probe(&r1, "http", ProbeOutcome::Fail);
+    host.advance(crate::plans::THRESHOLD_SECS);
+    assert_eq!(host.last_kind(&r1), "rollback_failed");
+    assert!(!host.take_told().iter().any(|e| matches!(e, AgentEffect::Rollback { .. })));
+}
+
+#[test]
+fn g1_a_snapshot_of_something_else_is_not_taken() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.converges(&r1, 1);
+    let known = snapshot(&mut host, &r1);
+    let edits: [fn(&mut HostRecord); 4] = [
+        |s| s.target_closure = closure("evil"),
+        |s| s.wave = s.wave.next(),
+        |s| s.topology_known = false,
+        |s| s.attempt.0 = 1001,
+    ];
+    for edit in edits {
+        let mut wrong = known.clone();
+        edit(&mut wrong);
+        assert_eq!(bootstraps(&mut host, &r1, wrong), []);
+        assert_eq!(host.kinds(&r1), [""; 0]);
+    }
+}
+
+#[test]
+fn d5_the_host_keeps_its_own_newer_state() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.soaks(&r1, 1);
+    let older = snapshot(&mut host, &r1);
+    host.probe(&r1, "http", ProbeOutcome::Pass);
+    host.advance(crate::plans::SOAK_SECS);
+    host.take_told();
+    host.heartbeat_answered(|answer| answer.bootstrap = vec![older]);
+    assert_eq!(host.take_told(), [], "no probe is started again");
+    assert_eq!(host.state(&r1), HostState::Converged);
+}
+
+/// E5: while a switch runs, nothing but its own end completes it.
+#[test]
+fn e5_a_heartbeat_in_the_middle_of_a_switch_completes_nothing() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.offer(&r1, 1);
+    host.post_all();
+    host.current = Some(closure("a"));
+    let mut ahead = snapshot(&mut host, &r1);
+    ahead.state = HostState::Soaking;
+    host.heartbeat_answered(|answer| answer.bootstrap = vec![ahead]);
+    assert_eq!(host.state(&r1), HostState::Activating);
+    assert_eq!(host.last_kind(&r1), "activation_started");
+}
+
+#[test]
+fn the_head_named_is_the_chain_over_the_journal() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.soaks(&r1, 1);
+    let named = host.heartbeat().rollouts[&r1.id()];
+    let mut head = Sha256Hash::default();
+    for stored in &host.disk.journals[0].entries {
+        head = wavegate_proto::canonical::chain_journal(&head, &stored.entry);
+    }
+    assert_eq!((named.head, named.first_seq, named.last_seq.0), (head, Seq(1), 4));
+    host.restart();
+    assert_eq!(host.heartbeat().rollouts[&r1.id()], named);
+}

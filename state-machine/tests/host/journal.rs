@@ -1,0 +1,92 @@
+//! Which entry comes next: sequence numbers, repeats, gaps, refusals, new journals.
+
+use wavegate_proto::event::{Event, JournalEntry};
+use wavegate_proto::ids::{JournalId, Seq, Sha256Hash};
+use wavegate_proto::wire::agent::JournalHead;
+use wavegate_state_machine::host::{
+    Admission, HeadVerdict, JournalBook, MAX_CLOSED_JOURNALS, refused_form,
+};
+
+use crate::fixtures::{ack, at, complete};
+
+fn id(n: u8) -> JournalId {
+    format!("00000000-0000-4000-8000-0000000000{n:02x}").parse().unwrap()
+}
+
+fn entry(seq: u64, event: Event) -> JournalEntry {
+    JournalEntry { seq: Seq(seq), at: at(seq), event }
+}
+
+fn book(entries: u64) -> JournalBook {
+    let mut book = JournalBook::default();
+    for seq in 1..=entries {
+        book.accepted(id(1), &entry(seq, complete()));
+    }
+    book
+}
+
+#[test]
+fn seqs_begin_at_1_and_have_no_gaps() {
+    let fresh = JournalBook::default();
+    assert_eq!(fresh.admit(id(1), &entry(1, ack(1))), Admission::NewJournal);
+    assert_eq!(fresh.admit(id(1), &entry(2, ack(1))), Admission::Gap { expected: Seq(1) });
+    let book = book(3);
+    assert_eq!(book.admit(id(1), &entry(3, complete())), Admission::Known);
+    assert_eq!(book.admit(id(1), &entry(4, complete())), Admission::Fold);
+    assert_eq!(book.admit(id(1), &entry(6, complete())), Admission::Gap { expected: Seq(4) });
+    assert_eq!(book.admit(id(1), &entry(2, ack(1))), Admission::Diverged);
+}
+
+#[test]
+fn g3_a_refused_event_is_refused_again() {
+    let mut book = book(1);
+    book.refused(id(1), &entry(2, ack(1)), "no-lease");
+    let again = book.admit(id(1), &entry(2, ack(1)));
+    assert_eq!(again, Admission::KnownRefused { reason: "no-lease".to_owned() });
+    assert_eq!(book.admit(id(1), &entry(2, Event::Refused)), Admission::Known);
+    assert_eq!(book.admit(id(1), &entry(3, complete())), Admission::Fold);
+    let stored = serde_json::to_string(&book).unwrap();
+    assert_eq!(serde_json::from_str::<JournalBook>(&stored).unwrap(), book);
+}
+
+#[test]
+fn a_new_journal_closes_the_old_one() {
+    let mut book = book(3);
+    assert_eq!(book.admit(id(2), &entry(1, complete())), Admission::NewJournal);
+    book.accepted(id(2), &entry(1, complete()));
+    assert_eq!(book.admit(id(1), &entry(4, complete())), Admission::Replaced);
+    assert_eq!(book.admit(id(1), &entry(1, complete())), Admission::Replaced);
+    assert_eq!((book.journal_id(), book.last_seq()), (Some(id(2)), Seq(1)));
+    for n in 3..40 {
+        book.accepted(id(n), &entry(1, complete()));
+    }
+    let replaced = (1..40).filter(|n| book.admit(id(*n), &entry(1, ack(1))) == Admission::Replaced);
+    assert_eq!(replaced.count(), MAX_CLOSED_JOURNALS);
+}
+
+#[test]
+fn g29_the_head_chains_refused_events_and_waits_for_the_agent_to_know() {
+    let mut ours = book(1);
+    let mut unaware = book(1);
+    let event = entry(2, ack(1));
+    ours.refused(id(1), &event, "no-lease");
+    unaware.accepted(id(1), &event);
+    let head = |head: Sha256Hash, last: u64| JournalHead {
+        journal_id: id(1),
+        first_seq: Seq(1),
+        last_seq: Seq(last),
+        head,
+    };
+    assert_eq!(ours.judge(&head(unaware.head(), 2)), HeadVerdict::Level);
+    let mut aware = book(1);
+    aware.accepted(id(1), &refused_form(&event));
+    assert_eq!(aware.head(), ours.head());
+    assert_eq!(ours.judge(&head(aware.head(), 2)), HeadVerdict::Level);
+    assert_eq!(ours.judge(&head(Sha256Hash::of(b"x"), 2)), HeadVerdict::Diverged);
+    assert_eq!(ours.judge(&head(Sha256Hash::of(b"x"), 3)), HeadVerdict::Behind { from: Seq(3) });
+    assert_eq!(ours.judge(&head(aware.head(), 1)), HeadVerdict::Diverged);
+    assert_eq!(JournalBook::default().judge(&head(aware.head(), 2)), HeadVerdict::NotSeen);
+    ours.accepted(id(1), &entry(3, complete()));
+    unaware.accepted(id(1), &entry(3, complete()));
+    assert_eq!(ours.judge(&head(unaware.head(), 3)), HeadVerdict::Diverged);
+}

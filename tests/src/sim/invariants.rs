@@ -1,0 +1,126 @@
+//! What must never happen, judged from what happened: what was committed, and what hosts really did.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wavegate_control_plane::core::{Core, LogRow, Write};
+use wavegate_proto::ids::{Attempt, ClosureId, HostName, JournalId, RolloutId, Seq};
+use wavegate_proto::record::{HostRecord, HostState};
+use wavegate_proto::wire::operator::RolloutState;
+
+/// What the judge remembers, across wipes.
+#[derive(Default)]
+pub struct Judge {
+    /// What signed plans have named for each host.
+    pub signed: BTreeSet<(HostName, ClosureId)>,
+    /// Attempts of which an acknowledgement was accepted live.
+    accepted: BTreeSet<(RolloutId, HostName, Attempt)>,
+    /// The last seq of each journal that the log holds, of the database in use.
+    seqs: BTreeMap<JournalId, u64>,
+    /// Hosts that have really passed a probe since their last activation.
+    pub passed: BTreeSet<HostName>,
+    /// Dispatches seen.
+    pub dispatches: u64,
+}
+
+impl Judge {
+    /// The database is another one now; journals may be replayed into it.
+    pub fn new_database(&mut self, log: &[LogRow]) {
+        self.seqs.clear();
+        for row in log {
+            self.note_seq(row, false);
+        }
+    }
+
+    /// A host begins to activate a closure: G1, only what a signed plan names for it.
+    pub fn activates(&mut self, host: &HostName, closure: &ClosureId) {
+        let key = (host.clone(), closure.clone());
+        assert!(self.signed.contains(&key), "{host} activates {closure}, which nobody signed for it");
+        self.passed.remove(host);
+    }
+
+    /// A batch is committed. The core is as it is after the batch.
+    pub fn committed(&mut self, core: &Core, batch: &[Write]) {
+        for write in batch {
+            match write {
+                Write::Log(row) => self.log_row(row),
+                Write::Dispatch(row) => self.dispatched(core, &row.rollout_id, &row.host),
+                Write::HostRollout(_)
+                | Write::HostRolloutDropped { .. }
+                | Write::Rollout(_)
+                | Write::Wave(_)
+                | Write::ProbeFailures(_)
+                | Write::Quarantine(_)
+                | Write::DispatchClosed { .. }
+                | Write::Release(_)
+                | Write::HostsSeen(_) => {}
+            }
+        }
+        budgets_are_kept(core);
+    }
+
+    fn log_row(&mut self, row: &LogRow) {
+        self.note_seq(row, true);
+        let replayed = row.payload.get("replay").is_some();
+        if row.kind == "converged" && !replayed {
+            // Converged only with evidence (E4, E7).
+            let host = row.host.as_ref().unwrap();
+            assert!(self.passed.contains(host), "{host} converged and never passed its probe");
+        }
+        if row.kind != "dispatch_ack" || replayed {
+            return;
+        }
+        let attempt = row.payload["attempt"].as_u64().unwrap();
+        let attempt = Attempt(u32::try_from(attempt).unwrap());
+        let key = (row.rollout_id.clone().unwrap(), row.host.clone().unwrap(), attempt);
+        assert!(self.accepted.insert(key.clone()), "two accepted acknowledgements of {key:?}");
+    }
+
+    /// An agent's events stand in the log without gaps and without repeats.
+    fn note_seq(&mut self, row: &LogRow, check: bool) {
+        let journal: Option<JournalId> =
+            row.payload["journal_id"].as_str().and_then(|id| id.parse().ok());
+        let (Some(journal), Some(seq)) = (journal, row.payload["seq"].as_u64()) else { return };
+        let last = self.seqs.insert(journal, seq).unwrap_or(0);
+        assert!(!check || seq == last + 1, "journal {journal}: {seq} follows {last}");
+    }
+
+    /// What the log of the database in use holds of a journal.
+    pub fn logged(&self, journal: JournalId) -> Seq {
+        Seq(self.seqs.get(&journal).copied().unwrap_or(0))
+    }
+
+    /// No dispatch past a closed gate; a halted rollout dispatches nothing (E1).
+    fn dispatched(&mut self, core: &Core, id: &RolloutId, host: &HostName) {
+        self.dispatches += 1;
+        let fleet = core.fleet();
+        let rollout = &fleet.rollouts[id];
+        let placement = &rollout.placements[host];
+        let halted = matches!(
+            rollout.state,
+            RolloutState::Failed | RolloutState::Reverted | RolloutState::Superseded
+        );
+        assert!(!halted || placement.lease.is_none(), "{id} is halted and {host} holds a dispatch");
+        let Some(lease) = &placement.lease else { return };
+        let failures = rollout.placements.values().filter(|p| p.is_artifact_failure()).count();
+        assert_eq!(failures, 0, "{id} has failures and {host} is dispatched");
+        let earlier = rollout.placements.values().filter(|p| p.entry.wave < placement.entry.wave);
+        let open = earlier.filter(|p| !settled(&p.record)).count();
+        let fix = fleet.is_broken_elsewhere(host, id);
+        assert!(open == 0 || lease.no_change || fix, "{host} goes before {open} of earlier waves");
+    }
+}
+
+fn settled(record: &HostRecord) -> bool {
+    matches!(record.state, HostState::Converged | HostState::Deferred | HostState::Skipped)
+}
+
+/// Each budget is kept, whatever was forgotten in between. A host with nothing but a lapsed or a
+/// refused switch uses no slot.
+fn budgets_are_kept(core: &Core) {
+    for (id, budget) in &core.fleet().budgets {
+        let limit = usize::try_from(budget.max_in_flight()).unwrap_or(usize::MAX);
+        let unreported = &core.fleet().recovering.unreported;
+        let users = budget.users.iter().filter(|host| !unreported.contains(*host)).count();
+        assert!(users <= limit, "budget {id} allows {limit} and {users} use it");
+    }
+}

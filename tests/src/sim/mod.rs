@@ -1,0 +1,16 @@
+//! The whole system in one process, in virtual time: the real core, the real agent cores, a network
+//! that loses, repeats and reorders, machines that crash, a disk that is wiped or set back.
+//!
+//! Everything follows from the seed. Safety is checked after every step, by code that looks at what
+//! happened and not at what the core believes.
+
+mod agent;
+mod behaviour;
+mod control_plane;
+mod disk;
+mod invariants;
+mod network;
+mod world;
+
+pub use behaviour::{Behaviour, Health};
+pub use world::{Faults, World};

@@ -1,0 +1,348 @@
+//! The world: a clock, a queue of what is to happen, and everything that can go wrong.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fastrand::Rng;
+use wavegate_control_plane::core::{Answer, Input, Token};
+use wavegate_proto::artifact::release::Release;
+use wavegate_proto::artifact::verified::Verified;
+use wavegate_proto::ids::{ClosureId, CpEpoch, HostName};
+use wavegate_proto::time::{Mono, Now, Timestamp};
+use wavegate_proto::wire::operator::RolloutState;
+
+use super::agent::Agent;
+use super::behaviour::{Behaviour, Health};
+use super::control_plane::ControlPlane;
+use super::disk::Disk;
+use super::invariants::Judge;
+use super::network::{Request, Response};
+use crate::release_kit::{ChannelSpec, Kit, host_name};
+
+mod host_steps;
+
+/// How much goes wrong.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Faults {
+    /// Messages lost, of a hundred.
+    pub lost_percent: u8,
+    /// Messages repeated, of a hundred.
+    pub repeated_percent: u8,
+    /// Whether agents and the control plane crash now and then.
+    pub crashes: bool,
+    /// Activations that fail for reasons other than the closure, of a hundred.
+    pub infra_percent: u8,
+}
+
+/// Something that is to happen.
+pub(super) enum Event {
+    ToControlPlane { host: HostName, number: u64, request: Request },
+    ToAgent { host: HostName, number: u64, response: Response },
+    PollTimeout { host: HostName, token: Token, number: u64 },
+    ControlPlaneTick,
+    ControlPlaneStart,
+    ControlPlaneCrash,
+    AgentTick { host: HostName },
+    AgentStart { host: HostName },
+    AgentCrash,
+    WorkDone { host: HostName, generation: u64 },
+    Probe { host: HostName, generation: u64, index: usize },
+}
+
+/// Everything there is.
+pub struct World {
+    pub kit: Kit,
+    pub rng: Rng,
+    pub faults: Faults,
+    pub behaviour: Behaviour,
+    pub judge: Judge,
+    pub disk: Disk,
+    pub(super) now_millis: u64,
+    pub(super) queue: BTreeMap<(u64, u64), Event>,
+    pub(super) queued: u64,
+    pub(super) control_plane: Option<ControlPlane>,
+    pub(super) agents: BTreeMap<HostName, Agent>,
+    pub(super) release: Option<Arc<Verified<Release>>>,
+    pub(super) ids: u128,
+    pub(super) numbers: u64,
+    pub events_seen: u64,
+}
+
+/// When the simulation begins: 2026-11-21T09:00:00Z.
+const BEGIN_UNIX_MILLIS: i64 = 1_795_251_600_000;
+
+impl World {
+    pub fn new(seed: u64, hosts: usize, faults: Faults) -> Self {
+        let agents = (1..=hosts)
+            .map(|number| (host_name(number), Agent::new(host_name(number), number as u128)))
+            .collect();
+        let mut world = Self {
+            kit: Kit::default(),
+            rng: Rng::with_seed(seed),
+            faults,
+            behaviour: Behaviour::default(),
+            judge: Judge::default(),
+            disk: Disk::default(),
+            now_millis: 0,
+            queue: BTreeMap::new(),
+            queued: 0,
+            control_plane: None,
+            agents,
+            release: None,
+            ids: 1 << 64,
+            numbers: 0,
+            events_seen: 0,
+        };
+        world.push(0, Event::ControlPlaneStart);
+        for number in 1..=hosts {
+            let delay = world.rng.u64(0..5_000);
+            world.push(delay, Event::AgentStart { host: host_name(number) });
+        }
+        if faults.crashes {
+            world.push(60_000, Event::AgentCrash);
+            world.push(150_000, Event::ControlPlaneCrash);
+        }
+        world
+    }
+
+    pub fn now(&self) -> Now {
+        let wall = BEGIN_UNIX_MILLIS + i64::try_from(self.now_millis).unwrap();
+        Now { wall: Timestamp::from_unix_millis(wall), mono: Mono::from_millis(self.now_millis) }
+    }
+
+    pub(super) fn push(&mut self, delay_millis: u64, event: Event) {
+        self.queued += 1;
+        self.queue.insert((self.now_millis + delay_millis, self.queued), event);
+    }
+
+    pub(super) fn chance(&mut self, percent: u8) -> bool {
+        self.rng.u8(0..100) < percent
+    }
+
+    /// Publishes a release: it is in the release folder from now on, and adopted if anybody is there.
+    pub fn publish(&mut self, serial: u64, channels: &[ChannelSpec]) {
+        let release = self.kit.release(serial, self.now().wall, channels);
+        for spec in channels {
+            for entry in &spec.entries {
+                self.judge.signed.insert((entry.host.clone(), entry.closure.clone()));
+            }
+        }
+        self.release = Some(release);
+        self.adopt();
+    }
+
+    fn adopt(&mut self) {
+        let Some(release) = self.release.clone() else { return };
+        let Some(control_plane) = &mut self.control_plane else { return };
+        let reply = control_plane.token();
+        self.control_plane_step(Input::AdoptRelease { release, reply });
+    }
+
+    /// The database is deleted while the control plane is down; the release folder is left.
+    pub fn wipe(&mut self) {
+        self.set_back(Disk::default());
+    }
+
+    /// The database is replaced by an older copy while the control plane is down.
+    pub fn set_back(&mut self, older: Disk) {
+        self.control_plane = None;
+        self.disk = older;
+        self.judge.new_database(&self.disk.log);
+        self.push(3_000, Event::ControlPlaneStart);
+    }
+
+    /// Stops everything that goes wrong, so that everything can come to an end.
+    pub fn calm(&mut self) {
+        self.faults = Faults::default();
+    }
+
+    /// Lets `secs` seconds pass.
+    pub fn advance(&mut self, secs: u64) {
+        let until = self.now_millis + secs * 1000;
+        while let Some(((at, _), _)) = self.queue.first_key_value()
+            && *at <= until
+        {
+            let ((at, _), event) = self.queue.pop_first().unwrap();
+            self.now_millis = at;
+            self.events_seen += 1;
+            self.happen(event);
+        }
+        self.now_millis = until;
+    }
+
+    /// Lets time pass until `done`, at most `secs` seconds.
+    ///
+    /// # Panics
+    /// When it takes longer.
+    pub fn advance_until(&mut self, secs: u64, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let end = self.now_millis + secs * 1000;
+        while !done(self) {
+            assert!(self.now_millis < end, "{what} has not come about in {secs} s:\n{}", self.picture());
+            self.advance(5);
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::ToControlPlane { host, number, request } => self.arrives(&host, number, &request),
+            Event::ToAgent { host, number, response } => self.answered(&host, number, response),
+            Event::PollTimeout { host, token, number } => self.poll_timeout(host, token, number),
+            Event::ControlPlaneTick => {
+                self.control_plane_step(Input::Tick);
+                self.push(5_000, Event::ControlPlaneTick);
+            }
+            Event::ControlPlaneStart => self.start_control_plane(),
+            Event::ControlPlaneCrash => self.crash_control_plane(),
+            Event::AgentTick { host } => self.agent_tick(&host),
+            Event::AgentStart { host } => self.start_agent(&host),
+            Event::AgentCrash => self.crash_an_agent(),
+            Event::WorkDone { host, generation } => self.work_done(&host, generation),
+            Event::Probe { host, generation, index } => self.probe(&host, generation, index),
+        }
+    }
+
+    fn start_control_plane(&mut self) {
+        if self.control_plane.is_some() {
+            return;
+        }
+        self.ids += 1;
+        let fresh = CpEpoch(uuid::Uuid::from_u128(self.ids));
+        let first = self.judge.dispatches == 0 && self.disk.log.is_empty();
+        let now = self.now();
+        self.control_plane = Some(ControlPlane::start(&mut self.disk, now, fresh));
+        self.adopt();
+        if first && !self.queue.values().any(|e| matches!(e, Event::ControlPlaneTick)) {
+            self.push(5_000, Event::ControlPlaneTick);
+        }
+    }
+
+    fn crash_control_plane(&mut self) {
+        if !self.faults.crashes {
+            return;
+        }
+        self.control_plane = None;
+        let (down, next) = (self.rng.u64(1_000..60_000), self.rng.u64(60_000..600_000));
+        self.push(down, Event::ControlPlaneStart);
+        self.push(down + next, Event::ControlPlaneCrash);
+    }
+
+    /// A request reaches the control plane, if it is there.
+    fn arrives(&mut self, host: &HostName, number: u64, request: &Request) {
+        let Some(control_plane) = &mut self.control_plane else {
+            self.send_back(host.clone(), number, Response::Lost);
+            return;
+        };
+        let token = control_plane.token();
+        let Some(input) = request.input(&self.kit, host, token) else { return };
+        control_plane.requests.insert(token, (host.clone(), number));
+        if matches!(request, Request::Poll) {
+            self.push(55_000, Event::PollTimeout { host: host.clone(), token, number });
+        }
+        self.control_plane_step(input);
+    }
+
+    fn poll_timeout(&mut self, host: HostName, token: Token, number: u64) {
+        let Some(control_plane) = &mut self.control_plane else { return };
+        if control_plane.requests.get(&token) == Some(&(host.clone(), number)) {
+            control_plane.requests.remove(&token);
+            self.control_plane_step(Input::PollEnded { host: host.clone(), reply: token });
+            self.send_back(host, number, Response::Answer(Box::new(Answer::Dispatch(None))));
+        }
+    }
+
+    /// One batch: handled, committed, answered; a crash may come in between.
+    fn control_plane_step(&mut self, input: Input) {
+        let now = self.now();
+        let Some(control_plane) = &mut self.control_plane else { return };
+        let (writes, replies) = control_plane.step(now, input);
+        if self.faults.crashes && !writes.is_empty() && self.rng.u32(0..400) == 0 {
+            // Killed before the commit: neither the rows nor the answers exist.
+            self.control_plane = None;
+            self.push(2_000, Event::ControlPlaneStart);
+            return;
+        }
+        self.judge.committed(&control_plane.core, &writes);
+        self.disk.commit(writes);
+        if self.faults.crashes && self.rng.u32(0..800) == 0 {
+            // Killed after the commit: nobody is answered.
+            self.control_plane = None;
+            self.push(2_000, Event::ControlPlaneStart);
+            return;
+        }
+        for (token, answer) in replies {
+            let asked = self.control_plane.as_mut().and_then(|cp| cp.requests.remove(&token));
+            if let Some((host, number)) = asked {
+                self.send_back(host, number, Response::Answer(Box::new(answer)));
+            }
+        }
+    }
+
+    fn send_back(&mut self, host: HostName, number: u64, response: Response) {
+        if self.chance(self.faults.lost_percent) {
+            return;
+        }
+        let delay = self.rng.u64(1..300);
+        self.push(delay, Event::ToAgent { host, number, response });
+    }
+
+    /// What a person would want to see when a test fails.
+    pub fn picture(&self) -> String {
+        let mut lines = Vec::new();
+        if let Some(control_plane) = &self.control_plane {
+            let fleet = control_plane.core.fleet();
+            for rollout in fleet.rollouts.values() {
+                lines.push(format!("{} {} wave {}", rollout.id, rollout.state, rollout.current_wave));
+                for (host, p) in &rollout.placements {
+                    let (state, held) = (p.record.state, p.held.as_ref().map(|h| h.hold.code()));
+                    lines.push(format!("  {host} {state} lease={} {held:?} seq {} infra {} unreported {}", p.lease.is_some(), p.record.last_seq, p.infra_failures, fleet.recovering.unreported.contains(host)));
+                }
+            }
+        }
+        for agent in self.agents.values() {
+            let records = agent.core.iter().flat_map(|core| core.records());
+            let records: Vec<String> =
+                records.map(|r| format!("{}={}@{}", r.rollout_id, r.state, r.last_seq)).collect();
+            lines.push(format!("{} {} work={:?} poll={:?} post={:?}", agent.name, records.join(" "), agent.work, agent.polling, agent.posting));
+        }
+        lines.join("\n")
+    }
+
+    /// Where the control plane says a rollout is.
+    pub fn rollout_state(&self, id: &str) -> Option<RolloutState> {
+        let id = id.parse().unwrap();
+        Some(self.control_plane.as_ref()?.core.fleet().rollouts.get(&id)?.state)
+    }
+
+    /// What every host really runs.
+    pub fn all_run(&self, closure: &ClosureId) -> bool {
+        self.agents.values().all(|agent| agent.disk.running.as_ref() == Some(closure))
+    }
+
+    /// How a closure behaves from now on.
+    pub fn behaves(&mut self, closure: &ClosureId, health: Health) {
+        self.behaviour.set(closure.clone(), health);
+    }
+
+    /// Every entry the control plane has answered is in the log (D1); call it when everything is quiet.
+    pub fn check_nothing_lost(&self) {
+        for agent in self.agents.values() {
+            for journal in &agent.disk.journals {
+                let answered = journal
+                    .entries
+                    .iter()
+                    .filter(|e| e.answer != wavegate_state_machine::agent::Answer::Unanswered)
+                    .map(|e| e.entry.seq)
+                    .max();
+                let Some(answered) = answered else { continue };
+                let logged = self.judge.logged(journal.journal_id);
+                let id = &journal.rollout_id;
+                assert!(logged >= answered, "{} {id}: {answered} answered, {logged} logged", agent.name);
+            }
+        }
+    }
+
+    /// The control plane's core, for documents.
+    pub fn core(&self) -> Option<&wavegate_control_plane::core::Core> {
+        self.control_plane.as_ref().map(|cp| &cp.core)
+    }
+}

@@ -1,0 +1,93 @@
+//! The pages for people: no command in them escapes the test that types them.
+//!
+//! Not here: typing them (see the end-to-end tests).
+
+use pulldown_cmark::{Event, Parser, Tag};
+use wavegate_tests::doc_commands::{PAGES, RUN_ELSEWHERE, fences, of_page, workspace};
+
+use crate::sources::{expect_none, function_names};
+
+/// Words with which a command would begin.
+const PROGRAMS: [&str; 8] =
+    ["$", "cargo", "curl", "kill", "rm", "wavegate", "wavegate-agent", "wavegate-cp"];
+
+#[test]
+fn every_block_with_commands_is_a_console_block() {
+    let mut findings = Vec::new();
+    for page in PAGES {
+        let text = std::fs::read_to_string(workspace().join(page)).unwrap();
+        for fence in fences(&text) {
+            let begins = |line: &str| PROGRAMS.contains(&line.split(' ').next().unwrap_or(""));
+            let console = fence.info.split(' ').next() == Some("console");
+            if !console && fence.text.lines().any(begins) {
+                findings.push(format!("{page}:{}", fence.line));
+            }
+        }
+    }
+    expect_none("blocks with commands that are not marked `console`", &findings);
+}
+
+#[test]
+fn every_page_has_commands() {
+    for page in PAGES {
+        assert!(!of_page(page).is_empty(), "{page} shows no command");
+    }
+}
+
+#[test]
+fn what_runs_elsewhere_is_on_a_page() {
+    let commands: Vec<_> = PAGES.iter().flat_map(|page| of_page(page)).collect();
+    for (command, _) in RUN_ELSEWHERE {
+        assert!(commands.iter().any(|c| c.command == command), "no page shows `{command}`");
+    }
+}
+
+#[test]
+fn links_between_the_pages_lead_somewhere() {
+    let mut findings = Vec::new();
+    for page in PAGES.iter().chain(&["ARCHITECTURE.md", "CHANGELOG.md"]) {
+        let path = workspace().join(page);
+        let text = std::fs::read_to_string(&path).unwrap();
+        for link in links(&text).iter().filter(|link| !link.contains("://")) {
+            let target = link.split('#').next().unwrap_or("");
+            if !target.is_empty() && !path.parent().unwrap().join(target).exists() {
+                findings.push(format!("{page}: {link}"));
+            }
+        }
+    }
+    expect_none("links that lead nowhere", &findings);
+}
+
+fn links(markdown: &str) -> Vec<String> {
+    let link = |event| {
+        let Event::Start(Tag::Link { dest_url, .. }) = event else { return None };
+        Some(dest_url.to_string())
+    };
+    Parser::new(markdown).filter_map(link).collect()
+}
+
+/// Words in `code` of the architecture page that name a file, or a function with its brackets.
+#[test]
+fn the_architecture_page_names_what_exists() {
+    let text = std::fs::read_to_string(workspace().join("ARCHITECTURE.md")).unwrap();
+    let functions = function_names();
+    let is_missing = |code: &&String| {
+        if let Some(function) = code.strip_suffix("()") {
+            !functions.contains(function.rsplit("::").next().unwrap_or(function))
+        } else if code.ends_with(".rs") && code.contains("/src/") {
+            !workspace().join(code.as_str()).exists()
+        } else {
+            false
+        }
+    };
+    let missing: Vec<String> = code_spans(&text).iter().filter(is_missing).cloned().collect();
+    expect_none("ARCHITECTURE.md names what does not exist", &missing);
+}
+
+fn code_spans(markdown: &str) -> Vec<String> {
+    let code = |event| {
+        let Event::Code(code) = event else { return None };
+        Some(code.to_string())
+    };
+    Parser::new(markdown).filter_map(code).collect()
+}

@@ -1,0 +1,64 @@
+//! The only door to checks, tests and benchmarks: `cargo xtask COMMAND`, one file a command.
+//!
+//! Needs nothing but the Rust toolchain and a C compiler. Not here: the tests and benchmarks themselves
+//! (see each crate, and `tests`).
+
+mod cargo;
+mod report;
+
+mod bench;
+mod ci;
+mod deny;
+mod kill;
+mod lint;
+mod sim;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Checks, tests and benchmarks of this workspace.
+#[derive(Debug, Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Every test, with whatever set-up they need.
+    Test,
+    /// Formatting, clippy and documentation, warnings as errors.
+    Lint,
+    /// Licences and banned crates.
+    Deny,
+    /// What CI runs: lint, deny, test.
+    Ci,
+    /// The benchmarks, each beside its reference.
+    Bench(bench::Options),
+    /// The simulator over many seeds.
+    Sim(sim::Options),
+    /// The long count of `kill -9` of the control plane under a running rollout.
+    Kill(kill::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Test => test::run(),
+        Command::Lint => lint::run(),
+        Command::Deny => deny::run(),
+        Command::Ci => ci::run(),
+        Command::Bench(options) => bench::run(&options),
+        Command::Sim(options) => sim::run(&options),
+        Command::Kill(options) => kill::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
