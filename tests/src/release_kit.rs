@@ -64,7 +64,12 @@ impl Kit {
         Arc::new(verify_release(files, &self.context(signed_at)).unwrap())
     }
 
-    pub fn files(&self, serial: u64, signed_at: Timestamp, channels: &[ChannelSpec]) -> ReleaseFiles {
+    pub fn files(
+        &self,
+        serial: u64,
+        signed_at: Timestamp,
+        channels: &[ChannelSpec],
+    ) -> ReleaseFiles {
         let fleet = fleet_document(serial, signed_at, channels);
         let fleet = serde_json::to_vec(&fleet).unwrap();
         let canonical = canonicalize(&fleet).unwrap();

@@ -13,14 +13,8 @@ use crate::client::ApiClient;
 use crate::exit::Failure;
 
 /// Fields that only the old database could know.
-const ONLY_THE_OLD_DATABASE: [&str; 6] = [
-    "opened_at",
-    "finished_at",
-    "dispatched_at",
-    "last_seen_at",
-    "clock_skew_secs",
-    "waiting_for",
-];
+const ONLY_THE_OLD_DATABASE: [&str; 6] =
+    ["opened_at", "finished_at", "dispatched_at", "last_seen_at", "clock_skew_secs", "waiting_for"];
 
 /// The fleet as operators see it.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,7 +74,8 @@ impl Picture {
         if let Some((rollout, host)) = lost {
             return Some(format!("the record of {host} in {rollout} is missing"));
         }
-        let changed = self.history.iter().find(|(key, record)| before.history.get(*key) != Some(*record));
+        let changed =
+            self.history.iter().find(|(key, record)| before.history.get(*key) != Some(*record));
         changed.map(|((rollout, host), record)| format!("{host} in {rollout}: {record}"))
     }
 

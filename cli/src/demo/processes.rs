@@ -92,7 +92,9 @@ pub(super) fn start_control_plane(
     let mut address = |word: &str| {
         let line = lines.next().and_then(Result::ok).unwrap_or_default();
         let address = line.strip_prefix(word).map(str::trim).map(str::to_owned);
-        address.ok_or_else(|| unexpected(format!("the control plane did not start: see {}", logs(dir))))
+        address.ok_or_else(|| {
+            unexpected(format!("the control plane did not start: see {}", logs(dir)))
+        })
     };
     let (url, status_url) = (address("listening ")?, address("status ")?);
     Ok(ControlPlane { process, url, status_url })

@@ -44,8 +44,10 @@ impl Scene {
             None => {
                 // Probes run as nobody when the agent is root: they must be able to get in.
                 let open = fs::Permissions::from_mode(0o755);
-                let made =
-                    tempfile::Builder::new().prefix("wavegate-demo-").permissions(open).tempdir()?;
+                let made = tempfile::Builder::new()
+                    .prefix("wavegate-demo-")
+                    .permissions(open)
+                    .tempdir()?;
                 (made.path().to_owned(), Some(made))
             }
         };
@@ -92,8 +94,11 @@ impl Scene {
     fn fleet_toml(&self) -> String {
         let mut others: Vec<&HostName> = self.hosts[1..].iter().collect();
         fastrand::Rng::with_seed(self.seed).shuffle(&mut others);
-        let early: Vec<String> =
-            others.iter().take(others.len().div_ceil(3)).map(|host| format!("\"{host}\"")).collect();
+        let early: Vec<String> = others
+            .iter()
+            .take(others.len().div_ceil(3))
+            .map(|host| format!("\"{host}\""))
+            .collect();
         let mut text = format!(
             r#"[fleet]
 name = "demo"

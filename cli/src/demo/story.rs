@@ -70,7 +70,8 @@ impl<'a> Story<'a> {
     }
 
     async fn good_release(&mut self) -> Result<(), Failure> {
-        self.view.say("\n1. A good release: first the canary, then an early wave, then the rest.")?;
+        self.view
+            .say("\n1. A good release: first the canary, then an early wave, then the rest.")?;
         self.publish(1, Content::Healthy).await?;
         self.watch("stable@r1", RolloutState::Terminal).await?;
         self.expect_files(1)?;
@@ -83,11 +84,18 @@ impl<'a> Story<'a> {
         self.publish(2, Content::Broken).await?;
         let rollout = self.watch("stable@r2", RolloutState::Reverted).await?;
         let canary = self.scene.canary().clone();
-        let halt = rollout.halt.ok_or_else(|| unexpected("the rollout does not say why it halted"))?;
+        let halt =
+            rollout.halt.ok_or_else(|| unexpected("the rollout does not say why it halted"))?;
         if halt.host.as_ref() != Some(&canary) {
-            return Err(unexpected(format!("halted by {:?}, not by the canary {canary}", halt.host)));
+            return Err(unexpected(format!(
+                "halted by {:?}, not by the canary {canary}",
+                halt.host
+            )));
         }
-        self.view.say(&format!("   {canary}: {}; it went back by itself, the rollout halted", halt.reason))?;
+        self.view.say(&format!(
+            "   {canary}: {}; it went back by itself, the rollout halted",
+            halt.reason
+        ))?;
         self.expect_files(1)?;
         let touched = self.touched_since(&before)?;
         if let Some(host) = touched.iter().find(|host| **host != canary) {
@@ -171,7 +179,8 @@ impl<'a> Story<'a> {
         let published = publish(&folder, &self.client).await?;
         let opened: Vec<String> =
             published.answer.rollouts_opened.iter().map(ToString::to_string).collect();
-        self.view.say(&format!("   release {number} is signed and published: {}", opened.join(", ")))
+        self.view
+            .say(&format!("   release {number} is signed and published: {}", opened.join(", ")))
     }
 
     /// Shows a rollout until it is in `wanted`.
@@ -187,7 +196,10 @@ impl<'a> Story<'a> {
             let over = matches!(rollout.state, RolloutState::Terminal | RolloutState::Reverted);
             if over || begun.elapsed() > PATIENCE {
                 let logs = logs(&self.scene.dir);
-                return Err(unexpected(format!("{id} is {}, not {wanted}: see {logs}", rollout.state)));
+                return Err(unexpected(format!(
+                    "{id} is {}, not {wanted}: see {logs}",
+                    rollout.state
+                )));
             }
             self.pause().await?;
         }
@@ -199,7 +211,9 @@ impl<'a> Story<'a> {
         for (host, agent) in &mut self.agents {
             if let Some(status) = agent.ended() {
                 let logs = logs(&self.scene.dir);
-                return Err(unexpected(format!("the agent of {host} ended ({status}): see {logs}")));
+                return Err(unexpected(format!(
+                    "the agent of {host} ended ({status}): see {logs}"
+                )));
             }
         }
         Ok(())

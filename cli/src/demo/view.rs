@@ -37,8 +37,7 @@ impl<'a> View<'a> {
             self.draw(rollout, &lines);
             return Ok(());
         }
-        let changed: Vec<&String> =
-            lines.iter().filter(|line| !self.last.contains(line)).collect();
+        let changed: Vec<&String> = lines.iter().filter(|line| !self.last.contains(line)).collect();
         for line in changed {
             writeln!(self.out, "   {line}")?;
         }

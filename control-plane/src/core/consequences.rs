@@ -49,7 +49,9 @@ impl Core {
                 self.count_infra_failure(now, place, true);
             }
             Event::ActivationFailed { class, reason, .. } => match class {
-                FailureClass::Artifact => self.judge_closure(now, place),
+                FailureClass::Artifact => {
+                    self.judge_closure(now, place);
+                }
                 FailureClass::Host | FailureClass::Network | FailureClass::Policy => {
                     self.count_infra_failure(now, place, reason != LEASE_LAPSED);
                 }

@@ -17,7 +17,7 @@ impl Core {
     /// before acknowledging returns the same dispatch.
     pub(super) fn poll(&mut self, now: Now, host: HostName, reply: Token) {
         if let Err(problem) = self.expect_member(&host) {
-            self.reply(reply, Answer::Problem(Box::new(problem)));
+            self.reply(reply, Answer::Problem(problem));
             return;
         }
         if let Some(earlier) = self.polls.remove(&host) {

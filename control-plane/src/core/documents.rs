@@ -16,6 +16,7 @@ use wavegate_reconciler::fleet::rollout::Rollout;
 use wavegate_reconciler::gates::is_online;
 use wavegate_reconciler::plan::{explain, waiting_for};
 
+use super::output::refuse;
 use super::query::{Figures, HostFilter, PageRequest, Query};
 use super::{Answer, Core, HostBlobs, Token};
 
@@ -26,12 +27,12 @@ impl Core {
     pub(super) fn query(&mut self, now: Now, query: &Query, reply: Token) {
         let answer = match self.answer(now, query) {
             Ok(answer) => answer,
-            Err(problem) => Answer::Problem(Box::new(problem)),
+            Err(problem) => Answer::Problem(problem),
         };
         self.reply(reply, answer);
     }
 
-    fn answer(&self, now: Now, query: &Query) -> Result<Answer, Problem> {
+    fn answer(&self, now: Now, query: &Query) -> Result<Answer, Box<Problem>> {
         let document = match query {
             Query::Status => json(&self.status(now)),
             Query::Hosts { filter, page } => json(&self.hosts(now, filter, page)),
@@ -65,8 +66,8 @@ impl Core {
         Ok(Answer::Document(document))
     }
 
-    fn rollout(&self, id: &RolloutId) -> Result<&Rollout, Problem> {
-        let unknown = || Problem::new(ProblemCode::UnknownRollout, format!("no rollout {id}"));
+    fn rollout(&self, id: &RolloutId) -> Result<&Rollout, Box<Problem>> {
+        let unknown = || refuse(ProblemCode::UnknownRollout, format!("no rollout {id}"));
         self.fleet.rollouts.get(id).ok_or_else(unknown)
     }
 
@@ -139,7 +140,7 @@ impl Core {
             && filter.online.is_none_or(|wanted| self.online(host, now) == wanted)
     }
 
-    fn host(&self, now: Now, name: &HostName) -> Result<HostDocument, Problem> {
+    fn host(&self, now: Now, name: &HostName) -> Result<HostDocument, Box<Problem>> {
         let host = self.fleet.hosts.get(name).ok_or_else(|| unknown_host(name))?;
         Ok(self.host_document(now, name, host))
     }
@@ -195,11 +196,11 @@ impl Core {
         paged(self.fleet.channels.iter(), page, |(name, _)| name.to_string(), document)
     }
 
-    fn proof(&self, host: &HostName, rollout_id: &RolloutId) -> Result<Answer, Problem> {
+    fn proof(&self, host: &HostName, rollout_id: &RolloutId) -> Result<Answer, Box<Problem>> {
         self.expect_member(host)?;
         let unknown = || {
             let detail = format!("{rollout_id} is not current, or has no {host} in it");
-            Problem::new(ProblemCode::UnknownRollout, detail)
+            refuse(ProblemCode::UnknownRollout, detail)
         };
         let release = self.release.as_ref().ok_or_else(unknown)?;
         let rollout = release.rollouts.get(&rollout_id.channel).ok_or_else(unknown)?;
@@ -283,8 +284,8 @@ fn quarantine_key(document: &wavegate_proto::wire::operator::QuarantineDocument)
     format!("{} {}", document.channel, document.closure)
 }
 
-fn unknown_host(name: &HostName) -> Problem {
-    Problem::new(ProblemCode::UnknownHost, format!("no host {name}"))
+fn unknown_host(name: &HostName) -> Box<Problem> {
+    refuse(ProblemCode::UnknownHost, format!("no host {name}"))
 }
 
 fn json<T: Serialize>(document: &T) -> serde_json::Value {

@@ -13,6 +13,7 @@ use wavegate_state_machine::host::{Admission, FoldContext, Lease, Origin, fold};
 
 use super::input::Place;
 use super::log::{Actor, Fact};
+use super::output::refuse;
 use super::{Answer, Core, Token};
 
 /// How the events of a request ended.
@@ -28,37 +29,37 @@ impl Core {
         &mut self,
         now: Now,
         host: HostName,
-        request: EventsRequest,
+        request: &EventsRequest,
         reply: Token,
     ) {
         let place = (request.rollout_id.clone(), host);
         let answer = match self.expect_place(&place) {
-            Err(problem) => Answer::Problem(Box::new(problem)),
-            Ok(()) => self.take_events(now, &place, &request),
+            Err(problem) => Answer::Problem(problem),
+            Ok(()) => self.take_events(now, &place, request),
         };
         self.reply(reply, answer);
     }
 
-    fn expect_place(&self, (rollout_id, host): &Place) -> Result<(), Problem> {
+    fn expect_place(&self, (rollout_id, host): &Place) -> Result<(), Box<Problem>> {
         self.expect_member(host)?;
         if self.fleet.placement(rollout_id, host).is_none() {
             let detail = format!("no rollout {rollout_id} with {host} in it");
-            return Err(Problem::new(ProblemCode::UnknownRollout, detail));
+            return Err(refuse(ProblemCode::UnknownRollout, detail));
         }
         Ok(())
     }
 
     /// Whether a release is loaded and names the host.
-    pub(super) fn expect_member(&self, host: &HostName) -> Result<(), Problem> {
+    pub(super) fn expect_member(&self, host: &HostName) -> Result<(), Box<Problem>> {
         if self.fleet.release.is_none() {
             let detail = "publish a release, or wait for the release source";
-            return Err(Problem::new(ProblemCode::NoRelease, detail));
+            return Err(refuse(ProblemCode::NoRelease, detail));
         }
         match self.fleet.hosts.get(host).and_then(|h| h.member.as_ref()) {
             Some(_) => Ok(()),
             None => {
                 let detail = format!("the adopted release does not name {host}");
-                Err(Problem::new(ProblemCode::HostNotInFleet, detail))
+                Err(refuse(ProblemCode::HostNotInFleet, detail))
             }
         }
     }

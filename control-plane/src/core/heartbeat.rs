@@ -20,22 +20,22 @@ impl Core {
     pub(super) fn heartbeat(
         &mut self,
         now: Now,
-        host: HostName,
+        host: &HostName,
         heartbeat: &Heartbeat,
         cert_expires_at: Option<Timestamp>,
         reply: Token,
     ) {
-        if let Err(problem) = self.expect_member(&host) {
-            self.reply(reply, Answer::Problem(Box::new(problem)));
+        if let Err(problem) = self.expect_member(host) {
+            self.reply(reply, Answer::Problem(problem));
             return;
         }
-        self.note_liveness(now, &host, heartbeat, cert_expires_at);
+        self.note_liveness(now, host, heartbeat, cert_expires_at);
         for rejected in heartbeat.rejected.iter().take(MAX_REJECTED) {
-            self.rejected(now, &host, rejected);
+            self.rejected(now, host, rejected);
         }
-        let (replay, new_journal) = self.compare_journals(now, &host, &heartbeat.rollouts);
-        self.conclude_without_journal(now, &host, heartbeat);
-        self.reported(&host);
+        let (replay, new_journal) = self.compare_journals(now, host, &heartbeat.rollouts);
+        self.conclude_without_journal(now, host, heartbeat);
+        self.reported(host);
         let answer = HeartbeatAnswer {
             cp_epoch: self.cp_epoch,
             now: now.wall,
@@ -44,7 +44,7 @@ impl Core {
             new_journal,
             cleared: Vec::new(),
             marks: None,
-            bootstrap: self.bootstrap(&host, heartbeat),
+            bootstrap: self.bootstrap(host, heartbeat),
             satisfied: Vec::new(),
         };
         self.reply(reply, Answer::Heartbeat(Box::new(answer)));

@@ -96,11 +96,11 @@ impl Core {
     pub fn handle(&mut self, now: Now, input: Input) -> Vec<Output> {
         match input {
             Input::Heartbeat { host, heartbeat, cert_expires_at, reply } => {
-                self.heartbeat(now, host, &heartbeat, cert_expires_at, reply);
+                self.heartbeat(now, &host, &heartbeat, cert_expires_at, reply);
             }
             Input::Poll { host, reply } => self.poll(now, host, reply),
             Input::PollEnded { host, reply } => self.poll_ended(&host, reply),
-            Input::Events { host, request, reply } => self.events(now, host, *request, reply),
+            Input::Events { host, request, reply } => self.events(now, host, &request, reply),
             Input::OfferRollout { host, plan, proof, reply } => {
                 self.offer_rollout(now, &host, &plan, &proof, reply);
             }

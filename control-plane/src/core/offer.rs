@@ -18,6 +18,7 @@ use wavegate_reconciler::fleet::placement::Placement;
 use wavegate_reconciler::fleet::rollout::{Manifest, Rollout};
 
 use super::log::{Actor, Fact};
+use super::output::refuse;
 use super::{Answer, Core, Token};
 
 impl Core {
@@ -37,7 +38,7 @@ impl Core {
                     h.replays.remove(&plan.header.rollout_id());
                 }
                 self.reported(host);
-                Answer::Problem(Box::new(problem))
+                Answer::Problem(problem)
             }
         };
         self.reply(reply, answer);
@@ -49,13 +50,13 @@ impl Core {
         host: &HostName,
         plan: &HostPlan,
         proof: &RolloutProof,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Box<Problem>> {
         self.expect_member(host)?;
         let id = plan.header.rollout_id();
         match self.fleet.rollouts.get(&id) {
             Some(known) if known.manifest.content_id != plan.content_id => {
                 let detail = format!("{id} is known with other content");
-                return Err(Problem::new(ProblemCode::Rule(RuleCode::RefConflict), detail));
+                return Err(refuse(ProblemCode::Rule(RuleCode::RefConflict), detail));
             }
             Some(_) => {}
             None => self.open_as_history(now, host, plan, proof)?,
@@ -81,18 +82,18 @@ impl Core {
         host: &HostName,
         plan: &HostPlan,
         proof: &RolloutProof,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Box<Problem>> {
         let id = plan.header.rollout_id();
         let adopted = self.fleet.release.as_ref().map(|release| release.serial);
         if adopted.is_none_or(|adopted| plan.header.serial >= adopted) {
             let serial = plan.header.serial;
             let detail =
                 format!("{id} is of release {serial}, which is not older than the adopted one");
-            return Err(Problem::new(ProblemCode::Rule(RuleCode::RefConflict), detail));
+            return Err(refuse(ProblemCode::Rule(RuleCode::RefConflict), detail));
         }
         let header_bytes = STANDARD
             .decode(&proof.header)
-            .map_err(|_| Problem::new(ProblemCode::BadRequest, "the header is not base64"))?;
+            .map_err(|_| refuse(ProblemCode::BadRequest, "the header is not base64"))?;
         let manifest = Arc::new(Manifest {
             header: plan.header.clone(),
             header_bytes,

@@ -3,7 +3,7 @@
 
 use wavegate_proto::ids::{BlobId, ClosureId};
 use wavegate_proto::wire::agent::{Dispatch, EventsAnswer, HeartbeatAnswer, RolloutProof};
-use wavegate_proto::wire::problem::Problem;
+use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_proto::wire::publish::PublishAnswer;
 
 use super::input::Token;
@@ -57,4 +57,9 @@ pub struct HostBlobs {
     pub closures: Vec<ClosureId>,
     /// Documents with only probes, for store paths.
     pub checks: Vec<BlobId>,
+}
+
+/// A refusal with `code` and what was wrong this time.
+pub(super) fn refuse(code: ProblemCode, detail: impl Into<String>) -> Box<Problem> {
+    Box::new(Problem::new(code, detail))
 }

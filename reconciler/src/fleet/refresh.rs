@@ -145,8 +145,7 @@ impl Fleet {
         }
         if let Some((_, started)) = self.newest_started(name)
             && started.skip.is_none()
-            && (started.lease.is_some()
-                || wavegate_state_machine::host::uses_slot(&started.record))
+            && (started.lease.is_some() || wavegate_state_machine::host::uses_slot(&started.record))
         {
             let entries = [Some(started), newest];
             budgets.extend(entries.iter().flatten().flat_map(|p| p.entry.budgets.iter().cloned()));
@@ -183,7 +182,11 @@ impl Fleet {
     }
 
     /// Adds a host, or finds it.
-    pub fn host_entry(&mut self, name: &HostName, known_since: wavegate_proto::time::Mono) -> &mut Host {
+    pub fn host_entry(
+        &mut self,
+        name: &HostName,
+        known_since: wavegate_proto::time::Mono,
+    ) -> &mut Host {
         self.hosts.entry(name.clone()).or_insert_with(|| Host::new(known_since))
     }
 }

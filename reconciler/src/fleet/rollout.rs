@@ -148,7 +148,11 @@ impl Rollout {
     pub fn outcome(&self) -> Option<Outcome> {
         (self.state == RolloutState::Terminal).then(|| {
             let converged = |wave: &WaveTally| wave.count(HostClass::Converged) == wave.hosts;
-            if self.waves.iter().all(converged) { Outcome::Complete } else { Outcome::WithExceptions }
+            if self.waves.iter().all(converged) {
+                Outcome::Complete
+            } else {
+                Outcome::WithExceptions
+            }
         })
     }
 
@@ -163,9 +167,7 @@ impl Rollout {
     /// Whether more other failures stand in a wave than the policy tolerates.
     #[must_use]
     pub fn should_freeze(&self) -> bool {
-        self.waves
-            .iter()
-            .any(|w| w.standing_infra_failures() > w.max_infra_failures(self.policy()))
+        self.waves.iter().any(|w| w.standing_infra_failures() > w.max_infra_failures(self.policy()))
     }
 
     /// What the rollout machine needs to know.
@@ -195,10 +197,9 @@ impl Rollout {
     /// not wait for their wave; in order of wave, then name.
     pub fn candidates(&self) -> impl Iterator<Item = &HostName> {
         let reached = self.candidates.iter().take_while(|(wave, _)| *wave <= self.current_wave);
-        let ahead = self
-            .express
-            .iter()
-            .filter(|host| self.placements.get(*host).is_some_and(|p| p.entry.wave > self.current_wave));
+        let ahead = self.express.iter().filter(|host| {
+            self.placements.get(*host).is_some_and(|p| p.entry.wave > self.current_wave)
+        });
         reached.map(|(_, host)| host).chain(ahead)
     }
 

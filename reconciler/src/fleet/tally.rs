@@ -100,12 +100,8 @@ impl WaveTally {
     /// Whether anything has been started in it.
     #[must_use]
     pub fn has_started(&self) -> bool {
-        let idle = [
-            HostClass::Waiting,
-            HostClass::Skipped,
-            HostClass::SkippedOffline,
-            HostClass::Unknown,
-        ];
+        let idle =
+            [HostClass::Waiting, HostClass::Skipped, HostClass::SkippedOffline, HostClass::Unknown];
         idle.iter().map(|class| self.count(*class)).sum::<u64>() < self.by_class.iter().sum()
     }
 }

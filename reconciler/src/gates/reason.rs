@@ -38,20 +38,28 @@ impl Hold {
     pub fn detail(&self) -> String {
         match self {
             Self::Recovering { unreported } => {
-                format!("the control plane has just started; {unreported} hosts have not reported yet")
+                format!(
+                    "the control plane has just started; {unreported} hosts have not reported yet"
+                )
             }
             Self::Unreported => {
                 "the host has not reported since the control plane started".to_owned()
             }
-            Self::RolloutState(state) => format!("the rollout is {state}: nothing more is dispatched"),
+            Self::RolloutState(state) => {
+                format!("the rollout is {state}: nothing more is dispatched")
+            }
             Self::Frozen => "too many hosts failed for reasons other than the closure".to_owned(),
             Self::NotMember => "the host is not in the signed fleet any more".to_owned(),
-            Self::Stale { since } => format!("the signed manifest has not been fresh since {since}"),
+            Self::Stale { since } => {
+                format!("the signed manifest has not been fresh since {since}")
+            }
             Self::Quarantined { closure, channel, host, since } => {
                 format!("{closure} failed on {host} and is quarantined on {channel} since {since}")
             }
             Self::NeverSeen => "the host has not been heard from yet".to_owned(),
-            Self::Silent { since: Some(since) } => format!("the host has been silent since {since}"),
+            Self::Silent { since: Some(since) } => {
+                format!("the host has been silent since {since}")
+            }
             Self::Silent { since: None } => "the host is silent".to_owned(),
             Self::SkippedOffline => {
                 "the host was left out because it was silent; it is dispatched when it returns"
@@ -132,7 +140,9 @@ impl Hold {
 
     fn clears_when(&self) -> &'static str {
         match self {
-            Self::Recovering { .. } => "every host with unfinished work has reported, or the time is up",
+            Self::Recovering { .. } => {
+                "every host with unfinished work has reported, or the time is up"
+            }
             Self::Unreported | Self::NeverSeen | Self::Silent { .. } | Self::SkippedOffline => {
                 "the host sends a heartbeat"
             }

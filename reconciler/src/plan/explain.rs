@@ -52,7 +52,9 @@ fn decision(placement: &Placement, open: bool) -> ExplainDecision {
         HostState::Pending if placement.lease.is_some() => ExplainDecision::InFlight,
         HostState::Pending if open => ExplainDecision::Dispatch,
         HostState::Pending => ExplainDecision::Wait,
-        HostState::Activating | HostState::Deferred | HostState::Soaking => ExplainDecision::InFlight,
+        HostState::Activating | HostState::Deferred | HostState::Soaking => {
+            ExplainDecision::InFlight
+        }
         HostState::Converged => ExplainDecision::Done,
         HostState::Skipped if open => ExplainDecision::Dispatch,
         HostState::Skipped => ExplainDecision::Wait,
@@ -98,7 +100,11 @@ fn standing(placement: &Placement) -> Option<Reason> {
     }
     record.degraded_since.map(|since| Reason {
         since: Some(since),
-        ..reason("degraded", "its probes fail after it converged".to_owned(), "its probes pass again")
+        ..reason(
+            "degraded",
+            "its probes fail after it converged".to_owned(),
+            "its probes pass again",
+        )
     })
 }
 

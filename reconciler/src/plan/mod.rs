@@ -118,7 +118,8 @@ fn consider(
     planned: &mut Planned,
     plan: &mut Plan,
 ) {
-    let (Some(host), Some(placement)) = (fleet.hosts.get(name), rollout.placements.get(name)) else {
+    let (Some(host), Some(placement)) = (fleet.hosts.get(name), rollout.placements.get(name))
+    else {
         return;
     };
     let candidate = Candidate { fleet, planned, rollout, name, host, placement };

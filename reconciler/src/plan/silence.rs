@@ -21,11 +21,9 @@ pub(super) fn actions(fleet: &Fleet, now: Now) -> Vec<Action> {
             let Some(placement) = rollout.placements.get(name) else { continue };
             let (rollout_id, host) = (rollout.id.clone(), name.clone());
             match verdict(fleet, rollout, name, placement, now) {
-                Some(Verdict::Skip) => {
-                    if !*mass_silence.get_or_insert_with(|| over_half_is_silent(fleet, now)) {
-                        actions.push(Action::SkipOffline { rollout_id, host });
-                    }
-                }
+                Some(Verdict::Skip)
+                    if *mass_silence.get_or_insert_with(|| over_half_is_silent(fleet, now)) => {}
+                Some(Verdict::Skip) => actions.push(Action::SkipOffline { rollout_id, host }),
                 Some(Verdict::Unskip) => actions.push(Action::Unskip { rollout_id, host }),
                 Some(Verdict::Lost) => actions.push(Action::MarkLost { rollout_id, host }),
                 None => {}

@@ -16,7 +16,7 @@ use crate::release_kit::Kit;
 
 /// What survives a crash of the agent.
 #[derive(Debug, Clone, Default)]
-pub struct AgentDisk {
+pub(super) struct AgentDisk {
     pub meta: Meta,
     pub journals: Vec<DiskJournal>,
     pub activated: Vec<Activated>,
@@ -27,7 +27,7 @@ pub struct AgentDisk {
 
 /// One journal on disk.
 #[derive(Debug, Clone)]
-pub struct DiskJournal {
+pub(super) struct DiskJournal {
     pub rollout_id: RolloutId,
     pub journal_id: JournalId,
     pub proof: Option<RolloutProof>,
@@ -36,13 +36,13 @@ pub struct DiskJournal {
 
 /// What the host is doing; a crash of the agent loses it.
 #[derive(Debug, Clone)]
-pub enum Work {
+pub(super) enum Work {
     Activating { rollout_id: RolloutId, closure: ClosureId },
     RollingBack { rollout_id: RolloutId, to: Option<ClosureId> },
 }
 
 /// One host.
-pub struct Agent {
+pub(super) struct Agent {
     pub name: HostName,
     pub boot_id: BootId,
     pub disk: AgentDisk,
@@ -64,7 +64,7 @@ pub struct Agent {
 }
 
 /// Makes journal ids from the simulator's numbers.
-pub struct Ids<'a>(pub &'a mut u128);
+pub(super) struct Ids<'a>(pub &'a mut u128);
 
 impl JournalIds for Ids<'_> {
     fn next_id(&mut self) -> JournalId {
@@ -74,7 +74,7 @@ impl JournalIds for Ids<'_> {
 }
 
 impl Agent {
-    pub fn new(name: HostName, number: u128) -> Self {
+    pub(super) fn new(name: HostName, number: u128) -> Self {
         Self {
             name,
             boot_id: BootId(uuid::Uuid::from_u128(number)),
@@ -94,7 +94,7 @@ impl Agent {
     }
 
     /// The agent's process starts from its disk.
-    pub fn start(&mut self, kit: &Kit, now: Now, ids: &mut Ids<'_>) -> Vec<AgentEffect> {
+    pub(super) fn start(&mut self, kit: &Kit, now: Now, ids: &mut Ids<'_>) -> Vec<AgentEffect> {
         let journals = self.disk.journals.iter().map(|journal| self.stored(kit, journal)).collect();
         let restored = Restored {
             host: self.name.clone(),
@@ -126,7 +126,7 @@ impl Agent {
     }
 
     /// The agent's process dies: only the disk is left.
-    pub fn crash(&mut self) {
+    pub(super) fn crash(&mut self) {
         self.core = None;
         self.work = None;
         self.probing = None;
@@ -139,7 +139,7 @@ impl Agent {
     }
 
     /// Performs an effect that writes; `false`: it does something else.
-    pub fn write(&mut self, effect: &AgentEffect) -> bool {
+    pub(super) fn write(&mut self, effect: &AgentEffect) -> bool {
         match effect {
             AgentEffect::OpenJournal { rollout_id, journal_id, proof } => {
                 self.disk.journals.retain(|journal| journal.rollout_id != *rollout_id);

@@ -9,10 +9,10 @@ use wavegate_proto::time::{Mono, Now};
 use super::disk::Disk;
 
 /// How often agents send heartbeats in the simulator, in seconds.
-pub const HEARTBEAT_SECS: u64 = 30;
+pub(super) const HEARTBEAT_SECS: u64 = 30;
 
 /// A control plane that is running.
-pub struct ControlPlane {
+pub(super) struct ControlPlane {
     pub core: Core,
     pub started: Mono,
     /// Whom each request came from, and which of theirs it was.
@@ -21,7 +21,7 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    pub fn start(disk: &mut Disk, now: Now, fresh: CpEpoch) -> Self {
+    pub(super) fn start(disk: &mut Disk, now: Now, fresh: CpEpoch) -> Self {
         let config = CoreConfig {
             fleet: "demo".parse().unwrap(),
             heartbeat_secs: HEARTBEAT_SECS,
@@ -34,19 +34,19 @@ impl ControlPlane {
         Self { core, started, requests: BTreeMap::new(), next_token: 0 }
     }
 
-    pub fn token(&mut self) -> Token {
+    pub(super) fn token(&mut self) -> Token {
         self.next_token += 1;
         Token(self.next_token)
     }
 
     /// This process's clocks.
-    pub fn now(&self, now: Now) -> Now {
+    pub(super) fn now(&self, now: Now) -> Now {
         let mono = Mono::from_millis(now.mono.millis_since(self.started));
         Now { wall: now.wall, mono }
     }
 
     /// One batch of one input: what is to be committed, and what is then to be answered.
-    pub fn step(&mut self, now: Now, input: Input) -> (Vec<Write>, Vec<(Token, Answer)>) {
+    pub(super) fn step(&mut self, now: Now, input: Input) -> (Vec<Write>, Vec<(Token, Answer)>) {
         let now = self.now(now);
         let mut outputs = self.core.handle(now, input);
         outputs.extend(self.core.plan(now));

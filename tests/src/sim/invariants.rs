@@ -34,7 +34,10 @@ impl Judge {
     /// A host begins to activate a closure: G1, only what a signed plan names for it.
     pub fn activates(&mut self, host: &HostName, closure: &ClosureId) {
         let key = (host.clone(), closure.clone());
-        assert!(self.signed.contains(&key), "{host} activates {closure}, which nobody signed for it");
+        assert!(
+            self.signed.contains(&key),
+            "{host} activates {closure}, which nobody signed for it"
+        );
         self.passed.remove(host);
     }
 

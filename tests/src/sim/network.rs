@@ -9,7 +9,7 @@ use crate::release_kit::Kit;
 
 /// What a host asks the control plane.
 #[derive(Debug, Clone)]
-pub enum Request {
+pub(super) enum Request {
     Heartbeat(Box<Heartbeat>),
     Poll,
     Events(EventsRequest),
@@ -19,22 +19,24 @@ pub enum Request {
 
 /// What a proof is fetched for.
 #[derive(Debug, Clone)]
-pub enum Purpose {
+pub(super) enum Purpose {
     Dispatch,
     Bootstrap,
 }
 
 impl Request {
     /// For how long the host waits for the answer, in milliseconds.
-    pub fn patience_millis(&self) -> u64 {
+    pub(super) fn patience_millis(&self) -> u64 {
         match self {
             Self::Poll => 65_000,
-            Self::Heartbeat(_) | Self::Events(_) | Self::Proof { .. } | Self::Offer { .. } => 15_000,
+            Self::Heartbeat(_) | Self::Events(_) | Self::Proof { .. } | Self::Offer { .. } => {
+                15_000
+            }
         }
     }
 
     /// The core's input; `None` when the server itself refuses it.
-    pub fn input(&self, kit: &Kit, host: &HostName, reply: Token) -> Option<Input> {
+    pub(super) fn input(&self, kit: &Kit, host: &HostName, reply: Token) -> Option<Input> {
         let host = host.clone();
         Some(match self {
             Self::Heartbeat(heartbeat) => {
@@ -60,7 +62,7 @@ impl Request {
 
 /// An answer on its way, or none in time.
 #[derive(Debug)]
-pub enum Response {
+pub(super) enum Response {
     Answer(Box<Answer>),
     Lost,
 }

@@ -177,14 +177,20 @@ impl World {
     pub fn advance_until(&mut self, secs: u64, what: &str, mut done: impl FnMut(&Self) -> bool) {
         let end = self.now_millis + secs * 1000;
         while !done(self) {
-            assert!(self.now_millis < end, "{what} has not come about in {secs} s:\n{}", self.picture());
+            assert!(
+                self.now_millis < end,
+                "{what} has not come about in {secs} s:\n{}",
+                self.picture()
+            );
             self.advance(5);
         }
     }
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::ToControlPlane { host, number, request } => self.arrives(&host, number, &request),
+            Event::ToControlPlane { host, number, request } => {
+                self.arrives(&host, number, &request);
+            }
             Event::ToAgent { host, number, response } => self.answered(&host, number, response),
             Event::PollTimeout { host, token, number } => self.poll_timeout(host, token, number),
             Event::ControlPlaneTick => {
@@ -291,10 +297,19 @@ impl World {
         if let Some(control_plane) = &self.control_plane {
             let fleet = control_plane.core.fleet();
             for rollout in fleet.rollouts.values() {
-                lines.push(format!("{} {} wave {}", rollout.id, rollout.state, rollout.current_wave));
+                lines.push(format!(
+                    "{} {} wave {}",
+                    rollout.id, rollout.state, rollout.current_wave
+                ));
                 for (host, p) in &rollout.placements {
                     let (state, held) = (p.record.state, p.held.as_ref().map(|h| h.hold.code()));
-                    lines.push(format!("  {host} {state} lease={} {held:?} seq {} infra {} unreported {}", p.lease.is_some(), p.record.last_seq, p.infra_failures, fleet.recovering.unreported.contains(host)));
+                    lines.push(format!(
+                        "  {host} {state} lease={} {held:?} seq {} infra {} unreported {}",
+                        p.lease.is_some(),
+                        p.record.last_seq,
+                        p.infra_failures,
+                        fleet.recovering.unreported.contains(host)
+                    ));
                 }
             }
         }
@@ -302,7 +317,14 @@ impl World {
             let records = agent.core.iter().flat_map(|core| core.records());
             let records: Vec<String> =
                 records.map(|r| format!("{}={}@{}", r.rollout_id, r.state, r.last_seq)).collect();
-            lines.push(format!("{} {} work={:?} poll={:?} post={:?}", agent.name, records.join(" "), agent.work, agent.polling, agent.posting));
+            lines.push(format!(
+                "{} {} work={:?} poll={:?} post={:?}",
+                agent.name,
+                records.join(" "),
+                agent.work,
+                agent.polling,
+                agent.posting
+            ));
         }
         lines.join("\n")
     }
@@ -336,7 +358,11 @@ impl World {
                 let Some(answered) = answered else { continue };
                 let logged = self.judge.logged(journal.journal_id);
                 let id = &journal.rollout_id;
-                assert!(logged >= answered, "{} {id}: {answered} answered, {logged} logged", agent.name);
+                assert!(
+                    logged >= answered,
+                    "{} {id}: {answered} answered, {logged} logged",
+                    agent.name
+                );
             }
         }
     }

@@ -162,8 +162,14 @@ impl World {
         let reason = (!pass).then(|| "exit code 1".to_owned());
         let name = schedule.declared.name.clone();
         let sub_results = Vec::new();
-        self.push(schedule.interval_secs * 1000, Event::Probe { host: host.clone(), generation, index });
-        self.input(host, AgentInput::ProbeReported { rollout_id, name, outcome, reason, sub_results });
+        self.push(
+            schedule.interval_secs * 1000,
+            Event::Probe { host: host.clone(), generation, index },
+        );
+        self.input(
+            host,
+            AgentInput::ProbeReported { rollout_id, name, outcome, reason, sub_results },
+        );
     }
 
     pub(super) fn agent_tick(&mut self, host: &HostName) {
@@ -297,7 +303,11 @@ impl World {
         }
     }
 
-    fn verify(&self, host: &HostName, answer: Option<Answer>) -> Option<Result<OfferedPlan, Rejection>> {
+    fn verify(
+        &self,
+        host: &HostName,
+        answer: Option<Answer>,
+    ) -> Option<Result<OfferedPlan, Rejection>> {
         let Some(Answer::Proof(proof)) = answer else { return None };
         let proof: RolloutProof = *proof;
         let context = VerifyContext { now: self.now().wall, ..self.kit.context(self.now().wall) };
@@ -324,7 +334,10 @@ impl World {
                 let Some((dispatch, polled_at)) = agent.dispatch.take() else { return };
                 // Without a plan the dispatch is let lapse, or asked for again.
                 let Some(plan) = plan else { return };
-                self.input(host, AgentInput::DispatchOffered { dispatch, polled_at, plan, current });
+                self.input(
+                    host,
+                    AgentInput::DispatchOffered { dispatch, polled_at, plan, current },
+                );
             }
             Purpose::Bootstrap => {
                 let plan = plan.unwrap_or_else(|| {

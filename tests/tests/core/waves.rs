@@ -119,13 +119,11 @@ fn e15_g16_a_terminal_predecessor_stays_done_while_it_serves_a_late_host() {
 
 #[test]
 fn g20_channel_order_is_transitive_also_past_a_channel_with_nothing_to_do() {
-    let channel = |name, reference, target| on_channel(name, release(reference, target, &[1]));
+    let channel = |name: &str, reference: &str, target: &str| {
+        on_channel(name, release(reference, target, &[1]))
+    };
     let all = |c: &str, a: &str| {
-        [
-            channel("a", a, a),
-            after(channel("b", "b1", "b1"), "a"),
-            after(channel("c", c, c), "b"),
-        ]
+        [channel("a", a, a), after(channel("b", "b1", "b1"), "a"), after(channel("c", c, c), "b")]
     };
     let mut cp = Cp::with(&all("c1", "a1"));
     cp.converge_all();

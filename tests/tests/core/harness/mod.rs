@@ -92,10 +92,8 @@ impl Cp {
     /// A control plane with an empty database and no release.
     pub fn empty() -> Self {
         let mut disk = Disk::default();
-        let now = Now {
-            wall: Timestamp::from_unix_millis(START_MILLIS),
-            mono: Mono::from_millis(0),
-        };
+        let now =
+            Now { wall: Timestamp::from_unix_millis(START_MILLIS), mono: Mono::from_millis(0) };
         Self {
             core: start(&mut disk, now, 1),
             disk,
@@ -225,6 +223,11 @@ impl Cp {
             }
             self.tick();
         }
+    }
+
+    /// Time passes, and nothing at all is handled.
+    pub fn skip_time(&mut self, time: Duration) {
+        self.clock += u64::try_from(time.as_millis()).unwrap();
     }
 
     pub fn tick(&mut self) {

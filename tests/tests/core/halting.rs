@@ -2,10 +2,10 @@
 
 use wavegate_proto::artifact::policy::Limit;
 use wavegate_proto::event::FailurePolicy;
+use wavegate_proto::ids::Attempt;
 use wavegate_proto::record::HostState;
 use wavegate_proto::wire::agent::Rejected;
 use wavegate_proto::wire::operator::RolloutState;
-use wavegate_proto::ids::Attempt;
 use wavegate_tests::release_kit::closure;
 
 use crate::harness::{Cp, hours, id};

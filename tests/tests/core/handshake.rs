@@ -1,0 +1,240 @@
+//! The dispatch handshake: leases, acknowledgements, replays, and what a heartbeat may conclude.
+
+use std::time::Duration;
+
+use wavegate_proto::event::{ActivationMethod, Event};
+use wavegate_proto::ids::{Attempt, JournalId, Seq};
+use wavegate_proto::record::HostState;
+use wavegate_tests::release_kit::closure;
+
+use crate::harness::{Cp, Journal, id, minutes, name};
+use crate::release;
+
+#[test]
+fn asking_again_gives_the_same_dispatch() {
+    let mut cp = Cp::with(&[release("r1", "one", &[1])]);
+    let first = cp.dispatch("host-01").unwrap();
+    assert_eq!(cp.dispatch("host-01").unwrap(), first);
+    cp.ack("host-01");
+    assert!(cp.dispatch("host-01").is_none());
+}
+
+#[test]
+fn g4_an_ack_after_the_lease_lapsed_is_refused_though_no_tick_came_between() {
+    let mut cp = Cp::with(&[release("r1", "one", &[1])]);
+    let dispatch = cp.take_dispatch("host-01");
+    let lease = dispatch.expires_at.secs_since(dispatch.issued_at);
+    cp.skip_time(Duration::from_secs(u64::try_from(lease).unwrap()));
+    let ack = cp.ack_event("host-01", dispatch.attempt);
+    let problem = cp.event("host-01", ack).unwrap_err();
+    assert_eq!((problem.status, problem.reason.as_deref()), (422, Some("lease-lapsed")));
+    assert_eq!(cp.state("host-01"), HostState::Pending);
+}
+
+#[test]
+fn g4_g24_a_lease_runs_on_the_monotonic_clock() {
+    let mut cp = Cp::with(&[release("r1", "one", &[1])]);
+    let dispatch = cp.take_dispatch("host-01");
+    cp.set_wall_clock_forward(minutes(60));
+    cp.tick();
+    let ack = cp.ack_event("host-01", dispatch.attempt);
+    cp.event("host-01", ack).unwrap();
+    assert_eq!(cp.state("host-01"), HostState::Activating);
+}
+
+#[test]
+fn g6_an_expired_lease_is_offered_again_after_a_back_off() {
+    let mut cp = Cp::with(&[release("r1", "one", &[1])]);
+    cp.advance(minutes(2));
+    assert!(cp.dispatched().is_empty());
+    assert_eq!(cp.logged("dispatch_expired"), 1);
+    assert_eq!(cp.held_by("host-01"), ["back-off"]);
+    cp.advance(Duration::from_secs(30));
+    assert_eq!(cp.dispatch("host-01").unwrap().attempt, Attempt(2));
+}
+
+#[test]
+fn g3_a_refused_seq_is_refused_again_and_no_200_covers_it() {
+    let mut cp = Cp::with(&[release("r1", "one", &[1])]);
+    cp.take_dispatch("host-01");
+    let ack = cp.ack_event("host-01", Attempt(7));
+    let first = cp.event("host-01", ack.clone()).unwrap_err();
+    assert_eq!(
+        (first.code(), first.seq, first.last_seq),
+        ("event-refused", Some(Seq(1)), Some(Seq(1)))
+    );
+    assert_eq!(first.reason.as_deref(), Some("wrong-attempt"));
+    let rollout = id("stable@r1");
+    let journal = cp.host("host-01").journals[&rollout].id;
+    let mut entry = cp.host("host-01").journals[&rollout].entries[0].clone();
+    entry.event = ack;
+    let rows = cp.disk.log.len();
+    let again = cp.post("host-01", &rollout, journal, false, vec![entry]).unwrap_err();
+    assert_eq!(again, first);
+    assert_eq!(cp.disk.log.len(), rows, "said once, logged once");
+    cp.restart();
+    cp.report("host-01");
+    let started = Event::ActivationStarted { method: ActivationMethod::Bundle };
+    assert!(cp.event("host-01", started).is_err(), "nothing was started");
+    assert_eq!(cp.state("host-01"), HostState::Pending);
+}
+
+#[test]
+fn d4_a_refused_event_uses_up_its_seq_and_the_next_goes_on() {
+    let mut cp = Cp::with(&[release("r1", "one", &[1])]);
+    let dispatch = cp.take_dispatch("host-01");
+    assert!(cp.event("host-01", Event::Recovered {}).is_err());
+    let ack = cp.ack_event("host-01", dispatch.attempt);
+    assert_eq!(cp.event("host-01", ack).unwrap(), Seq(2));
+    assert_eq!(cp.logged("event_refused"), 1);
+    assert_eq!(cp.state("host-01"), HostState::Activating);
+}
+
+#[test]
+fn g5_a_replay_nobody_asked_for_is_no_replay() {
+    let mut cp = Cp::with(&[release("r1", "one", &[2]).budget("all", 1, 1)]);
+    let rollout = id("stable@r1");
+    let mut journal = Journal::new(900);
+    let ack = cp.ack_event("host-02", Attempt(1));
+    let entry = journal.append(cp.now().wall, ack);
+    let problem = cp.post("host-02", &rollout, journal.id, true, vec![entry]).unwrap_err();
+    assert_eq!(problem.reason.as_deref(), Some("no-lease"));
+    assert_eq!(cp.state("host-02"), HostState::Pending);
+}
+
+#[test]
+fn g5_only_the_journal_that_was_asked_for_may_be_replayed() {
+    let mut cp = Cp::with(&[release("r1", "one", &[2]).budget("all", 1, 1)]);
+    let rollout = id("stable@r1");
+    let mut asked = Journal::new(900);
+    let ack = cp.ack_event("host-02", Attempt(1));
+    asked.append(cp.now().wall, ack);
+    cp.host("host-02").journals.insert(rollout.clone(), asked.clone());
+    let answer = cp.heartbeat("host-02").unwrap();
+    assert_eq!(answer.replay[&rollout], Seq(1));
+    let other = JournalId(uuid::Uuid::from_u128(901));
+    let problem = cp.post("host-02", &rollout, other, true, asked.entries).unwrap_err();
+    assert_eq!(problem.reason.as_deref(), Some("no-lease"));
+}
+
+#[test]
+fn g5_a_replay_counts_up_to_the_announced_seq_only() {
+    let mut cp = Cp::with(&[release("r1", "one", &[2]).budget("all", 1, 1)]);
+    let rollout = id("stable@r1");
+    let mut journal = Journal::new(900);
+    for attempt in [1, 2] {
+        let ack = cp.ack_event("host-02", Attempt(attempt));
+        journal.append(cp.now().wall, ack);
+    }
+    let mut announced = journal.clone();
+    announced.entries.truncate(1);
+    cp.host("host-02").journals.insert(rollout.clone(), announced);
+    cp.heartbeat("host-02").unwrap();
+    let problem = cp.post("host-02", &rollout, journal.id, true, journal.entries).unwrap_err();
+    assert_eq!(problem.seq, Some(Seq(2)));
+}
+
+#[test]
+fn e5_a_heartbeat_during_a_switch_does_not_complete_it() {
+    let mut cp = Cp::with(&[release("r1", "one", &[1])]);
+    cp.ack("host-01");
+    cp.host("host-01").running = Some(closure("one"));
+    cp.advance(minutes(2));
+    assert_eq!(cp.state("host-01"), HostState::Activating);
+    let failed = Event::ActivationFailed {
+        class: wavegate_proto::event::FailureClass::Artifact,
+        reason: "the switch failed".to_owned(),
+        exit_code: Some(4),
+        stderr_tail: None,
+        changed: true,
+    };
+    cp.event("host-01", failed).unwrap();
+    assert_eq!(cp.state("host-01"), HostState::Failed);
+}
+
+#[test]
+fn d3_what_the_control_plane_concludes_uses_no_seq_of_the_agent() {
+    let mut cp = Cp::with(&[release("r1", "one", &[1])]);
+    cp.ack("host-01");
+    let journal = cp.host("host-01").journals.remove(&id("stable@r1")).unwrap();
+    cp.host("host-01").running = Some(closure("one"));
+    cp.heartbeat("host-01").unwrap();
+    assert_eq!(cp.state("host-01"), HostState::Soaking, "switched, and its disk is new");
+    let row = cp.disk.log.iter().find(|row| row.synthetic).unwrap();
+    assert_eq!((row.kind, row.actor.as_str()), ("activation_complete", "control-plane"));
+    let record = &cp.core.fleet().placement(&id("stable@r1"), &name("host-01")).unwrap().record;
+    assert_eq!(record.last_seq, Seq(journal.entries.len() as u64));
+    assert!(record.synthetic && !record.topology_known, "nothing is said of its health");
+    cp.host("host-01").journals.insert(id("stable@r1"), journal);
+    cp.event("host-01", Event::ProbeTopology { probes: Vec::new() }).unwrap();
+}
+
+#[test]
+fn a_lost_rollback_ack_is_concluded_from_the_prior_closure() {
+    let mut cp = Cp::with(&[release("r1", "one", &[1])]);
+    cp.converge("host-01");
+    cp.publish(&[release("r2", "bad", &[1])]);
+    cp.fail("host-01");
+    cp.host("host-01").journals.clear();
+    cp.host("host-01").running = Some(closure("one"));
+    cp.heartbeat("host-01").unwrap();
+    assert_eq!(cp.state("host-01"), HostState::Reverted);
+    assert_eq!(cp.quarantines().len(), 1);
+}
+
+#[test]
+fn d5_an_agent_that_names_its_journals_is_sent_no_snapshot() {
+    let mut cp = Cp::with(&[release("r1", "one", &[1])]);
+    cp.ack("host-01");
+    cp.activate("host-01");
+    assert!(cp.heartbeat("host-01").unwrap().bootstrap.is_empty());
+    cp.host("host-01").journals.clear();
+    let bootstrap = cp.heartbeat("host-01").unwrap().bootstrap;
+    assert_eq!(bootstrap.len(), 1);
+    assert_eq!(bootstrap[0].state, HostState::Soaking);
+    assert_eq!(bootstrap[0].probes.len(), 1, "complete with its probes");
+}
+
+#[test]
+fn e11_superseded_dispatches_are_withdrawn_and_never_delivered() {
+    let mut cp = Cp::with(&[release("r1", "one", &[2])]);
+    let old = cp.take_dispatch("host-01");
+    cp.publish(&[release("r2", "two", &[2])]);
+    assert_eq!(cp.logged("dispatch_withdrawn"), 2);
+    let new = cp.dispatch("host-01").unwrap();
+    assert_eq!(new.rollout_id, id("stable@r2"));
+    let ack = cp.ack_event("host-01", old.attempt);
+    assert!(cp.event("host-01", ack).is_err(), "the old one is not accepted any more");
+    assert_eq!(cp.dispatch("host-01").unwrap(), new);
+}
+
+#[test]
+fn g9_a_host_in_the_middle_of_one_rollout_is_not_dispatched_in_the_next() {
+    let mut cp = Cp::with(&[release("r1", "one", &[1])]);
+    cp.ack("host-01");
+    cp.publish(&[release("r2", "two", &[1])]);
+    assert_eq!(cp.held_by("host-01"), ["busy-elsewhere"], "activating");
+    cp.activate("host-01");
+    assert_eq!(cp.held_by("host-01"), ["busy-elsewhere"], "soaking");
+    cp.fail_health("host-01");
+    assert_eq!(cp.held_by("host-01"), ["busy-elsewhere"], "rolling back");
+    assert!(cp.dispatched().is_empty());
+    cp.roll_back("host-01");
+    assert_eq!(cp.dispatch("host-01").unwrap().rollout_id, id("stable@r2"));
+}
+
+#[test]
+fn o7_only_the_host_that_has_a_dispatch_is_woken() {
+    use wavegate_control_plane::core::{Answer, Input, Token};
+    let mut cp = Cp::with(&[release("r1", "one", &[3]).budget("all", 1, 1)]);
+    cp.ack("host-01");
+    for (host, token) in [("host-02", 9002), ("host-03", 9003)] {
+        cp.send(|_| Input::Poll { host: name(host), reply: Token(token) });
+    }
+    assert!(cp.answers.is_empty());
+    cp.activate("host-01");
+    cp.settle("host-01");
+    let woken = cp.answers.remove(&Token(9002)).unwrap();
+    assert!(matches!(woken, Answer::Dispatch(Some(_))));
+    assert!(cp.answers.is_empty());
+}
