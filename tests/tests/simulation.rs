@@ -1,6 +1,6 @@
 //! The whole system in the simulator: many seeds, everything that can go wrong, and the outcome that
 //! must come about all the same.
-#![allow(clippy::unwrap_used, missing_docs, reason = "test code")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "test code")]
 
 use wavegate_proto::wire::operator::RolloutState;
 use wavegate_tests::release_kit::{closure, policy, stable};
@@ -57,13 +57,13 @@ fn everything_goes_wrong(seed: u64) {
     let faults = Faults { lost_percent: 5, repeated_percent: 5, crashes: true, infra_percent: 3 };
     let mut world = World::new(seed, 50, faults);
     let (good, bad, fix) = (closure("good"), closure("bad"), closure("fix"));
-    world.behaves(&bad, if seed % 2 == 0 { Health::Unhealthy } else { Health::Broken });
+    world.behaves(&bad, if seed.is_multiple_of(2) { Health::Unhealthy } else { Health::Broken });
     let spec = |reference, target| {
         stable(reference, target, &WAVES, policy(&[60, 30, 10])).budget("db", 2, 4)
     };
     world.publish(1, &[spec("r1", &good)]);
     world.advance(world.rng.clone().u64(60..900));
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         world.wipe();
     }
     world.advance_until(6 * 3600, "r1 is terminal", |w| {

@@ -146,18 +146,17 @@ impl Core {
         self.install_hosts(now, release);
         let current: BTreeSet<RolloutId> =
             release.rollouts.values().map(|r| r.header.rollout_id()).collect();
-        for rollout in release.rollouts.values() {
-            self.supersede(now, &rollout.header.channel, Some(&rollout.header.rollout_id()));
-        }
-        let gone: Vec<ChannelName> = self
+        // By the rollouts, not by what was current: a start may find a release that is newer than its log.
+        let over: Vec<RolloutId> = self
             .fleet
-            .channels
-            .keys()
-            .filter(|c| !release.rollouts.contains_key(*c))
-            .cloned()
+            .rollouts
+            .values()
+            .filter(|rollout| !current.contains(&rollout.id))
+            .map(|rollout| rollout.id.clone())
             .collect();
-        for channel in gone {
-            self.supersede(now, &channel, None);
+        for old in over {
+            let by = release.rollouts.get(&old.channel).map(|r| r.header.rollout_id());
+            self.supersede(now, &old, by.as_ref());
         }
         self.fleet.channels = channels(release);
         for rollout in release.rollouts.values() {
@@ -220,27 +219,22 @@ impl Core {
 
     /// Another ref takes the channel: what was current there ends, its open dispatches withdrawn in
     /// the same transaction (E11). Hosts in the middle of it finish or roll back.
-    fn supersede(&mut self, now: Now, channel: &ChannelName, by: Option<&RolloutId>) {
-        let Some(current) = self.fleet.channels.get(channel) else { return };
-        let old = current.rollout_id.clone();
-        if Some(&old) == by {
-            return;
-        }
-        let Some(rollout) = self.fleet.rollouts.get_mut(&old) else { return };
+    fn supersede(&mut self, now: Now, old: &RolloutId, by: Option<&RolloutId>) {
+        let Some(rollout) = self.fleet.rollouts.get_mut(old) else { return };
         let from = rollout.state;
         let Ok(to) = step(from, RolloutEvent::Superseded) else { return };
         rollout.state = to;
         rollout.superseded_by = by.cloned();
         rollout.finished_at = Some(now.wall);
-        self.withdraw_leases(now, &old);
+        self.withdraw_leases(now, old);
         let payload = json!({ "from": from, "to": to, "reason": "superseded", "by": by });
-        let log_seq = self.note(Fact::own(now, "rollout_state", payload).about(&old));
-        for host in self.fleet.drop_untouched(&old) {
+        let log_seq = self.note(Fact::own(now, "rollout_state", payload).about(old));
+        for host in self.fleet.drop_untouched(old) {
             self.write(Write::HostRolloutDropped { rollout_id: old.clone(), host });
         }
-        self.fleet.retire_budgets(&old);
-        self.settle_cursor(&old);
-        self.save_rollout(&old, log_seq);
+        self.fleet.retire_budgets(old);
+        self.settle_cursor(old);
+        self.save_rollout(old, log_seq);
     }
 
     /// Opens the rollout of one channel, or refreshes the one that is open (signed anew, same content).

@@ -36,7 +36,7 @@ impl Core {
         origin: Origin,
         log_seq: LogSeq,
     ) {
-        self.first_contact(place);
+        self.first_contact(now, place);
         match &entry.event {
             Event::DispatchAck { attempt, .. } => {
                 self.close_lease(place, true);
@@ -58,10 +58,10 @@ impl Core {
             },
             Event::Failed { .. } => self.judge_closure(now, place),
             Event::RollbackComplete { .. } | Event::RollbackFailed { .. } => {
-                self.queue_retry(place)
+                self.queue_retry(place);
             }
             Event::JournalOpened { .. } if origin == Origin::Replay => {
-                self.judge_closure(now, place)
+                self.judge_closure(now, place);
             }
             Event::ProbeTopology { .. }
             | Event::ProbeResult { .. }
@@ -83,13 +83,12 @@ impl Core {
     }
 
     /// A host that speaks is neither lost nor left out for silence.
-    fn first_contact(&mut self, (rollout_id, host): &Place) {
-        self.fleet.change(rollout_id, host, |placement| {
-            placement.lost = false;
-            if placement.skip == Some(SkipReason::Offline) {
-                placement.skip = None;
-            }
-        });
+    fn first_contact(&mut self, now: Now, place: &Place) {
+        self.fleet.change(&place.0, &place.1, |placement| placement.lost = false);
+        let placement = self.fleet.placement(&place.0, &place.1);
+        if placement.is_some_and(|p| p.skip == Some(SkipReason::Offline)) {
+            self.set_skip(now, place, None);
+        }
     }
 
     /// Takes an open dispatch away; `taken`: the host has acknowledged it.

@@ -140,7 +140,9 @@ impl Core {
     /// G5: a replay counts only for a journal this process asked for, up to what was announced.
     fn origin(&self, (rollout_id, host): &Place, request: &EventsRequest, seq: Seq) -> Origin {
         let asked = self.fleet.hosts.get(host).and_then(|h| h.replays.get(rollout_id));
-        if request.replay && asked.is_some_and(|up_to| seq <= *up_to) {
+        if request.replay
+            && asked.is_some_and(|a| a.journal_id == request.journal_id && seq <= a.up_to)
+        {
             Origin::Replay
         } else {
             Origin::Live
@@ -226,7 +228,7 @@ impl Core {
         let last_seq = self.last_seq_of(place);
         let (rollout_id, host) = place;
         if let Some(h) = self.fleet.hosts.get_mut(host)
-            && h.replays.get(rollout_id).is_some_and(|up_to| *up_to <= last_seq)
+            && h.replays.get(rollout_id).is_some_and(|asked| asked.up_to <= last_seq)
         {
             h.replays.remove(rollout_id);
             self.reported(host);

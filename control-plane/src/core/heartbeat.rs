@@ -8,6 +8,7 @@ use wavegate_proto::ids::{HostName, RolloutId, Seq};
 use wavegate_proto::record::{HostRecord, HostState};
 use wavegate_proto::time::{Now, Timestamp};
 use wavegate_proto::wire::agent::{Heartbeat, HeartbeatAnswer, JournalHead, MAX_REJECTED};
+use wavegate_reconciler::fleet::host::Replay;
 use wavegate_reconciler::fleet::placement::Placement;
 use wavegate_reconciler::fleet::rollout::Rollout;
 use wavegate_state_machine::host::{FoldContext, HeadVerdict, Lease, Origin, fold};
@@ -107,7 +108,8 @@ impl Core {
             }
             replay.insert(rollout_id.clone(), from);
             if let Some(h) = self.fleet.hosts.get_mut(host) {
-                h.replays.insert(rollout_id.clone(), head.last_seq);
+                let asked = Replay { journal_id: head.journal_id, up_to: head.last_seq };
+                h.replays.insert(rollout_id.clone(), asked);
             }
         }
         (replay, new_journal)

@@ -70,7 +70,9 @@ impl Core {
                 now.wall,
             );
             self.fleet.add_placement(&id, host, Placement::new(plan.entry.clone(), record));
-            self.save_placement(now, &id, host, self.last_seq);
+            let recovered = Fact::own(now, "host_recovered", json!({ "case": "header-offered" }));
+            let log_seq = self.note(recovered.about(&id).on(host));
+            self.save_placement(now, &id, host, log_seq);
         }
         Ok(())
     }

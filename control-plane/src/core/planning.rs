@@ -55,13 +55,20 @@ impl Core {
             }
             Action::Unskip { rollout_id, host } => self.set_skip(now, &(rollout_id, host), None),
             Action::MarkLost { rollout_id, host } => {
-                self.fleet.change(&rollout_id, &host, |placement| placement.lost = true);
-                let fact = Fact::own(now, "host_lost", json!({})).about(&rollout_id).on(&host);
-                let log_seq = self.note(fact);
-                self.save_placement(now, &rollout_id, &host, log_seq);
-                self.advance(now, &rollout_id);
+                self.set_lost(now, &(rollout_id, host), true, "host_lost");
+            }
+            Action::MarkFound { rollout_id, host } => {
+                self.set_lost(now, &(rollout_id, host), false, "host_found");
             }
         }
+    }
+
+    fn set_lost(&mut self, now: Now, (rollout_id, host): &Place, lost: bool, kind: &'static str) {
+        self.fleet.change(rollout_id, host, |placement| placement.lost = lost);
+        let fact = Fact::own(now, kind, json!({})).about(rollout_id).on(host);
+        let log_seq = self.note(fact);
+        self.save_placement(now, rollout_id, host, log_seq);
+        self.advance(now, rollout_id);
     }
 
     /// Leaves a host out, or takes it in again. A pending record becomes skipped; one in flight is

@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use wavegate_proto::ids::{Attempt, HostName};
+use wavegate_proto::ids::{Attempt, HostName, WaveIndex};
 use wavegate_proto::time::{Now, Timestamp};
 use wavegate_proto::wire::agent::Rejected;
 use wavegate_proto::wire::operator::{QuarantineDocument, QuarantineSource};
 use wavegate_reconciler::fleet::Quarantine;
 use wavegate_reconciler::fleet::placement::Placement;
+use wavegate_reconciler::fleet::rollout::Rollout;
 
 use super::Core;
 use super::input::Place;
@@ -32,24 +33,20 @@ impl Core {
         if !placement.is_artifact_failure() {
             return;
         }
-        if let Some(document) = self.quarantine_from_failures(place) {
+        let attempt = placement.record.attempt;
+        let document = self
+            .quarantine_from_failures(place)
+            .or_else(|| self.quarantine_from_reports(now, place, attempt));
+        if let Some(document) = document {
             self.quarantine(now, place, document);
         }
     }
 
-    /// The failure with which a wave exceeded its limit, counted in the order in which hosts failed.
-    pub(super) fn failure_over_limit(&self, place: &Place) -> Option<FailureOf> {
+    /// The failures of a closure that are over the limit of the host's wave begin with this one.
+    fn failure_over_limit(&self, place: &Place) -> Option<FailureOf> {
         let rollout = self.fleet.rollouts.get(&place.0)?;
         let here = rollout.placements.get(&place.1)?;
-        let limit = rollout.wave(here.entry.wave)?.max_failures(rollout.policy());
-        let mut failures: Vec<FailureOf> = rollout
-            .placements
-            .values()
-            .filter(|p| p.entry.wave == here.entry.wave && p.entry.closure == here.entry.closure)
-            .filter_map(failure_of)
-            .collect();
-        failures.sort();
-        failures.into_iter().nth(usize::try_from(limit).unwrap_or(usize::MAX))
+        nth_failure_over_limit(rollout, here.entry.wave, |p| p.entry.closure == here.entry.closure)
     }
 
     fn quarantine_from_failures(&self, place: &Place) -> Option<QuarantineDocument> {
@@ -81,24 +78,26 @@ impl Core {
         if !self.rejections.entry(key).or_default().insert(host.clone()) {
             return;
         }
-        if let Some(document) = self.quarantine_from_reports(now, &place, rejected) {
+        if let Some(document) = self.quarantine_from_reports(now, &place, rejected.attempt) {
             self.quarantine(now, &place, document);
         }
     }
 
+    /// Failures and rejections of different hosts count together.
     fn quarantine_from_reports(
         &self,
         now: Now,
-        place: &Place,
-        rejected: &Rejected,
+        (rollout_id, host): &Place,
+        attempt: Attempt,
     ) -> Option<QuarantineDocument> {
-        let rollout = self.fleet.rollouts.get(&place.0)?;
-        let wave = rollout.placements.get(&place.1)?.entry.wave;
-        let key = (rejected.channel.clone(), rejected.closure.clone());
+        let rollout = self.fleet.rollouts.get(rollout_id)?;
+        let entry = &rollout.placements.get(host)?.entry;
+        let (wave, closure) = (entry.wave, &entry.closure);
+        let key = (rollout_id.channel.clone(), closure.clone());
         let mut hosts: BTreeSet<&HostName> = self.rejections.get(&key)?.iter().collect();
         hosts.retain(|host| rollout.placements.get(*host).is_some_and(|p| p.entry.wave == wave));
         let failed = rollout.placements.iter().filter(|(_, p)| {
-            p.entry.wave == wave && p.entry.closure == rejected.closure && p.is_artifact_failure()
+            p.entry.wave == wave && p.entry.closure == *closure && p.is_artifact_failure()
         });
         hosts.extend(failed.map(|(host, _)| host));
         let count = u64::try_from(hosts.len()).unwrap_or(u64::MAX);
@@ -106,10 +105,10 @@ impl Core {
             channel: key.0,
             closure: key.1,
             since: now.wall,
-            host: place.1.clone(),
-            rollout_id: place.0.clone(),
-            attempt: rejected.attempt,
-            reason: "the host reports that it rejected this closure".to_owned(),
+            host: host.clone(),
+            rollout_id: rollout_id.clone(),
+            attempt,
+            reason: "hosts report that they rejected this closure".to_owned(),
             source: QuarantineSource::Reported,
         })
     }
@@ -140,6 +139,19 @@ impl Core {
         self.write(Write::Quarantine(QuarantineRow { document: document.clone(), log_seq }));
         self.fleet.quarantines.insert(key, Quarantine { document, log_seq });
     }
+}
+
+/// The failure with which a wave exceeded its limit, counted in the order in which hosts failed.
+pub(super) fn nth_failure_over_limit(
+    rollout: &Rollout,
+    wave: WaveIndex,
+    counts: impl Fn(&Placement) -> bool,
+) -> Option<FailureOf> {
+    let limit = rollout.wave(wave)?.max_failures(rollout.policy());
+    let of_wave = rollout.placements.values().filter(|p| p.entry.wave == wave && counts(p));
+    let mut failures: Vec<FailureOf> = of_wave.filter_map(failure_of).collect();
+    failures.sort();
+    failures.into_iter().nth(usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 fn failure_of(placement: &Placement) -> Option<FailureOf> {

@@ -9,6 +9,7 @@ use wavegate_state_machine::rollout::{RolloutEvent, next_event, step};
 
 use super::Core;
 use super::log::Fact;
+use super::quarantine::nth_failure_over_limit;
 
 impl Core {
     /// Moves a rollout on as far as its hosts allow. Called in the same step that changed a host, so
@@ -99,7 +100,7 @@ impl Core {
     /// fail stays terminal and shows the halt (G16).
     fn settle_halt(&mut self, now: Now, id: &RolloutId) {
         let Some(rollout) = self.fleet.rollouts.get(id) else { return };
-        let halt = rollout.wave_over_limit().and_then(|wave| self.halt_of(rollout, wave));
+        let halt = rollout.wave_over_limit().and_then(|wave| halt_of(rollout, wave));
         if halt.is_none() || halt == rollout.halt {
             return;
         }
@@ -111,16 +112,6 @@ impl Core {
         let log_seq = self.note(Fact::own(now, "rollout_state", payload).about(id));
         self.save_rollout(id, log_seq);
         self.withdraw_leases(now, id);
-    }
-
-    fn halt_of(&self, rollout: &Rollout, wave: WaveIndex) -> Option<Halt> {
-        let failed = rollout
-            .placements
-            .iter()
-            .find(|(_, p)| p.entry.wave == wave && p.is_artifact_failure());
-        let place = (rollout.id.clone(), failed?.0.clone());
-        let failure = self.failure_over_limit(&place)?;
-        Some(Halt { reason: failure.reason, host: Some(failure.host), at: failure.at })
     }
 
     fn settle_freeze(&mut self, now: Now, id: &RolloutId) {
@@ -159,4 +150,9 @@ impl Core {
             | RolloutState::Pruned => {}
         }
     }
+}
+
+fn halt_of(rollout: &Rollout, wave: WaveIndex) -> Option<Halt> {
+    let failure = nth_failure_over_limit(rollout, wave, |_| true)?;
+    Some(Halt { reason: failure.reason, host: Some(failure.host), at: failure.at })
 }

@@ -11,6 +11,8 @@ pub struct Budget {
     pub limits: BTreeMap<RolloutId, u32>,
     /// The hosts that use a slot now.
     pub users: BTreeSet<HostName>,
+    /// Those of them that use it because they are broken, and are not being worked on.
+    pub broken: BTreeSet<HostName>,
 }
 
 impl Budget {
@@ -20,10 +22,12 @@ impl Budget {
         self.limits.values().copied().min().map_or(u64::MAX, u64::from)
     }
 
-    /// How many hosts other than `host` use a slot.
-    #[must_use]
-    pub fn used_by_others(&self, host: &HostName) -> u64 {
-        let own = u64::from(self.users.contains(host));
-        u64::try_from(self.users.len()).unwrap_or(u64::MAX) - own
+    /// The hosts that `host` waits for. A host never blocks itself, and broken ones do not block each
+    /// other: they are down as it is, and only the fix brings them back (G19).
+    pub fn blockers<'a>(&'a self, host: &'a HostName) -> impl Iterator<Item = &'a HostName> {
+        let is_broken = self.broken.contains(host);
+        self.users
+            .iter()
+            .filter(move |user| *user != host && !(is_broken && self.broken.contains(*user)))
     }
 }

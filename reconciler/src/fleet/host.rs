@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wavegate_proto::ids::{BlobId, BudgetId, ChannelName, ClosureId, RolloutId, Seq};
+use wavegate_proto::ids::{BlobId, BudgetId, ChannelName, ClosureId, JournalId, RolloutId, Seq};
 use wavegate_proto::time::Mono;
 
 use super::liveness::Liveness;
@@ -16,12 +16,21 @@ pub struct Host {
     pub liveness: Liveness,
     /// Since when it has been known to this process: silence is never counted from before.
     pub known_since: Mono,
-    /// Journals it was asked to send again, each up to a seq.
-    pub replays: BTreeMap<RolloutId, Seq>,
+    /// What it was asked to send again.
+    pub replays: BTreeMap<RolloutId, Replay>,
     /// The rollouts that have a record of it, by their opening order.
     pub rollouts: BTreeSet<(u64, RolloutId)>,
     /// What it contributes to the fleet's counters, as of the last refresh.
     pub(super) contribution: Contribution,
+}
+
+/// A journal that a host was asked to send again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replay {
+    /// The journal it announced.
+    pub journal_id: JournalId,
+    /// The last event it announced.
+    pub up_to: Seq,
 }
 
 /// What the adopted release says of a host.
@@ -41,7 +50,18 @@ pub struct Membership {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Contribution {
     pub(super) slots: Vec<BudgetId>,
+    pub(super) use_of_slots: SlotUse,
     pub(super) by_state: Option<&'static str>,
+}
+
+/// Why a host uses its slots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum SlotUse {
+    /// It is being worked on, or nobody knows.
+    #[default]
+    AtWork,
+    /// It is broken, and nothing is done about it.
+    Broken,
 }
 
 impl Host {

@@ -164,6 +164,24 @@ impl Placement {
             || self.record.is_rolling_back()
     }
 
+    /// Whether it is down and nothing is being done about it: failed where it stands, or degraded.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        match self.record.state {
+            HostState::Failed => {
+                !self.record.is_rolling_back()
+                    && wavegate_state_machine::host::uses_slot(&self.record)
+            }
+            HostState::Converged => self.record.degraded_since.is_some(),
+            HostState::Pending
+            | HostState::Activating
+            | HostState::Deferred
+            | HostState::Soaking
+            | HostState::Reverted
+            | HostState::Skipped => false,
+        }
+    }
+
     /// Whether its probes fail now, or it is degraded after having converged.
     #[must_use]
     pub fn is_unhealthy(&self) -> bool {
@@ -193,7 +211,14 @@ impl Placement {
     pub fn silence_matters(&self) -> bool {
         self.skip == Some(SkipReason::Offline)
             || self.is_candidate()
-            || matches!(self.record.state, HostState::Activating | HostState::Soaking)
+            || match self.record.state {
+                HostState::Activating | HostState::Deferred | HostState::Soaking => true,
+                HostState::Pending
+                | HostState::Converged
+                | HostState::Failed
+                | HostState::Reverted
+                | HostState::Skipped => false,
+            }
     }
 
     pub(super) fn classify(&self, unknown: bool, infra_retries: u32) -> HostClass {
@@ -203,7 +228,10 @@ impl Placement {
                 SkipReason::Removed => HostClass::Skipped,
             };
         }
-        if unknown && !matches!(self.record.state, HostState::Converged | HostState::Skipped) {
+        // What it failed of stands, heard or not: a halted rollout is not reverted by a restart.
+        let settled = matches!(self.record.state, HostState::Converged | HostState::Skipped)
+            || self.is_artifact_failure();
+        if unknown && !settled {
             return HostClass::Unknown;
         }
         if self.lost {

@@ -9,7 +9,7 @@ use wavegate_proto::ids::{BudgetId, HostName, RolloutId, WaveIndex};
 use wavegate_proto::record::HostState;
 
 use super::Fleet;
-use super::host::{Contribution, Host};
+use super::host::{Contribution, Host, SlotUse};
 use super::placement::{Counted, Placement};
 use super::rollout::Rollout;
 
@@ -121,43 +121,43 @@ impl Fleet {
     /// Whether a host uses a slot as failed or degraded under an earlier rollout.
     #[must_use]
     pub fn is_broken_elsewhere(&self, host: &HostName, rollout: &RolloutId) -> bool {
-        self.newest_started(host).is_some_and(|(before, last)| {
-            before.id != *rollout
-                && match last.record.state {
-                    HostState::Failed => wavegate_state_machine::host::uses_slot(&last.record),
-                    HostState::Converged => last.record.degraded_since.is_some(),
-                    HostState::Pending
-                    | HostState::Activating
-                    | HostState::Deferred
-                    | HostState::Soaking
-                    | HostState::Reverted
-                    | HostState::Skipped => false,
-                }
-        })
+        self.newest_started(host)
+            .is_some_and(|(before, last)| before.id != *rollout && last.is_broken())
     }
 
-    /// The budgets in which a host uses a slot now (G19, G25).
-    fn slots(&self, name: &HostName) -> BTreeSet<BudgetId> {
+    /// The budgets in which a host uses a slot now, and why (G19, G25). Who is left out uses none,
+    /// whatever it was doing (G7).
+    fn slots(&self, name: &HostName) -> (BTreeSet<BudgetId>, SlotUse) {
         let mut budgets = BTreeSet::new();
         let newest = self.newest(name).map(|(_, p)| p);
-        if self.recovering.unreported.contains(name) {
+        if newest.is_some_and(|p| p.skip.is_some()) {
+            return (budgets, SlotUse::AtWork);
+        }
+        let unreported = self.recovering.unreported.contains(name);
+        if unreported {
             budgets.extend(newest.into_iter().flat_map(|p| p.entry.budgets.iter().cloned()));
         }
+        let mut use_of_slots = SlotUse::AtWork;
         if let Some((_, started)) = self.newest_started(name)
             && started.skip.is_none()
             && (started.lease.is_some() || wavegate_state_machine::host::uses_slot(&started.record))
         {
             let entries = [Some(started), newest];
             budgets.extend(entries.iter().flatten().flat_map(|p| p.entry.budgets.iter().cloned()));
+            if started.is_broken() && !unreported {
+                use_of_slots = SlotUse::Broken;
+            }
         }
-        budgets
+        (budgets, use_of_slots)
     }
 
     fn recontribute(&mut self, name: &HostName) {
         let by_state = self.hosts.get(name).and_then(|h| h.member.as_ref()).map(|_| {
             self.newest(name).map_or("none", |(_, placement)| placement.record.state.as_str())
         });
-        let contribution = Contribution { slots: self.slots(name).into_iter().collect(), by_state };
+        let (slots, use_of_slots) = self.slots(name);
+        let slots: Vec<BudgetId> = slots.into_iter().collect();
+        let contribution = Contribution { slots, use_of_slots, by_state };
         let Some(host) = self.hosts.get_mut(name) else { return };
         let before = std::mem::replace(&mut host.contribution, contribution.clone());
         if before == contribution {
@@ -166,10 +166,15 @@ impl Fleet {
         for budget in &before.slots {
             if let Some(budget) = self.budgets.get_mut(budget) {
                 budget.users.remove(name);
+                budget.broken.remove(name);
             }
         }
         for budget in contribution.slots {
-            self.budgets.entry(budget).or_default().users.insert(name.clone());
+            let budget = self.budgets.entry(budget).or_default();
+            budget.users.insert(name.clone());
+            if contribution.use_of_slots == SlotUse::Broken {
+                budget.broken.insert(name.clone());
+            }
         }
         if let Some(state) = before.by_state
             && let Some(count) = self.hosts_by_state.get_mut(state)

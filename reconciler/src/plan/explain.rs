@@ -119,7 +119,7 @@ pub fn waiting_for(rollout: &Rollout) -> Vec<WaitingFor> {
         .iter()
         .filter(|(_, placement)| placement.entry.wave <= rollout.current_wave)
         .filter_map(|(host, placement)| {
-            let (gate, since) = waits(placement)?;
+            let (gate, since) = waits(rollout, placement)?;
             Some(WaitingFor { host: host.clone(), gate, since })
         })
         .collect();
@@ -128,21 +128,27 @@ pub fn waiting_for(rollout: &Rollout) -> Vec<WaitingFor> {
     waiting
 }
 
-fn waits(placement: &Placement) -> Option<(String, Timestamp)> {
+fn waits(rollout: &Rollout, placement: &Placement) -> Option<(String, Timestamp)> {
     let in_state = || (placement.record.state.as_str().to_owned(), placement.record.state_since);
+    let held = || match &placement.held {
+        Some(held) => (held.hold.code().to_owned(), held.since),
+        None => in_state(),
+    };
+    let wave = rollout.wave(placement.entry.wave)?;
     match placement.class() {
-        HostClass::Waiting | HostClass::Unknown => Some(match &placement.held {
-            Some(held) => (held.hold.code().to_owned(), held.since),
-            None => in_state(),
-        }),
+        HostClass::Waiting | HostClass::Unknown => Some(held()),
         HostClass::Leased => Some(("dispatched".to_owned(), placement.record.state_since)),
-        HostClass::InFlight | HostClass::InfraRetrying => Some(in_state()),
-        HostClass::Deferred
-        | HostClass::Converged
-        | HostClass::SkippedOffline
+        HostClass::InFlight | HostClass::InfraRetrying | HostClass::Deferred => Some(in_state()),
+        // Done, unless there are more of them than the wave may have, or nobody else speaks for it.
+        HostClass::InfraExhausted => {
+            let too_many =
+                wave.standing_infra_failures() > wave.max_infra_failures(rollout.policy());
+            too_many.then(held)
+        }
+        HostClass::SkippedOffline => (!wave.is_done(rollout.policy())).then(in_state),
+        HostClass::Converged
         | HostClass::Skipped
         | HostClass::FailedArtifact
-        | HostClass::RevertedArtifact
-        | HostClass::InfraExhausted => None,
+        | HostClass::RevertedArtifact => None,
     }
 }

@@ -60,6 +60,13 @@ pub enum Action {
         /// Which host.
         host: HostName,
     },
+    /// A host that was shown as lost has been heard again.
+    MarkFound {
+        /// In which rollout.
+        rollout_id: RolloutId,
+        /// Which host.
+        host: HostName,
+    },
 }
 
 /// What is held, and by which gate.

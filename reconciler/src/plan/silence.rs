@@ -25,6 +25,7 @@ pub(super) fn actions(fleet: &Fleet, now: Now) -> Vec<Action> {
                     if *mass_silence.get_or_insert_with(|| over_half_is_silent(fleet, now)) => {}
                 Some(Verdict::Skip) => actions.push(Action::SkipOffline { rollout_id, host }),
                 Some(Verdict::Unskip) => actions.push(Action::Unskip { rollout_id, host }),
+                Some(Verdict::Found) => actions.push(Action::MarkFound { rollout_id, host }),
                 Some(Verdict::Lost) => actions.push(Action::MarkLost { rollout_id, host }),
                 None => {}
             }
@@ -36,6 +37,7 @@ pub(super) fn actions(fleet: &Fleet, now: Now) -> Vec<Action> {
 enum Verdict {
     Skip,
     Unskip,
+    Found,
     Lost,
 }
 
@@ -51,6 +53,9 @@ fn verdict(
     let silent = silent_secs(fleet, host, now.mono);
     if placement.skip == Some(SkipReason::Offline) {
         return is_online(host, policy.offline_after_secs, now.mono).then_some(Verdict::Unskip);
+    }
+    if placement.lost && is_online(host, policy.offline_after_secs, now.mono) {
+        return Some(Verdict::Found);
     }
     let over = |limit: u64| silent > limit.max(policy.offline_after_secs);
     if rollout.is_open() && policy.skip_offline_after_secs.is_some_and(over) {

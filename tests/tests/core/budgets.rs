@@ -3,7 +3,7 @@
 use wavegate_proto::record::HostState;
 
 use crate::harness::{Cp, hours, minutes};
-use crate::{on_channel, release};
+use crate::{on_channel, patient, release};
 
 #[test]
 fn e12_one_tick_does_not_over_commit_and_waiting_hosts_count_for_nothing() {
@@ -81,7 +81,7 @@ fn g6_a_failure_that_changed_nothing_uses_no_slot() {
 
 #[test]
 fn e17_a_dead_host_frees_its_slot_by_the_skip_rule() {
-    let mut cp = Cp::with(&[release("r1", "one", &[3]).budget("one", 1, 1)]);
+    let mut cp = Cp::with(&[patient(release("r1", "one", &[3]).budget("one", 1, 1))]);
     cp.ack("host-01");
     cp.goes_silent("host-01");
     cp.advance(hours(23));
@@ -97,7 +97,7 @@ fn e17_a_dead_host_frees_its_slot_by_the_skip_rule() {
 
 #[test]
 fn e17_a_host_that_died_under_an_earlier_rollout_frees_its_slot_too() {
-    let spec = |reference, target| release(reference, target, &[3]).budget("one", 1, 1);
+    let spec = |reference, target| patient(release(reference, target, &[3]).budget("one", 1, 1));
     let mut cp = Cp::with(&[spec("r1", "one")]);
     cp.ack("host-01");
     cp.goes_silent("host-01");
@@ -112,7 +112,7 @@ fn e17_a_host_that_died_under_an_earlier_rollout_frees_its_slot_too() {
 #[test]
 fn e17_a_deferred_host_that_never_comes_back_frees_its_slot_too() {
     use wavegate_proto::event::Event;
-    let mut cp = Cp::with(&[release("r1", "one", &[3]).budget("one", 1, 1)]);
+    let mut cp = Cp::with(&[patient(release("r1", "one", &[3]).budget("one", 1, 1))]);
     cp.ack("host-01");
     cp.event("host-01", Event::ActivationDeferred { component: "kernel".to_owned() }).unwrap();
     cp.goes_silent("host-01");
@@ -124,7 +124,7 @@ fn e17_a_deferred_host_that_never_comes_back_frees_its_slot_too() {
 
 #[test]
 fn e17_g25_a_dead_host_frees_its_slot_also_across_a_restart() {
-    let mut cp = Cp::with(&[release("r1", "one", &[3]).budget("one", 1, 1)]);
+    let mut cp = Cp::with(&[patient(release("r1", "one", &[3]).budget("one", 1, 1))]);
     cp.ack("host-01");
     cp.goes_silent("host-01");
     cp.restart();

@@ -7,7 +7,7 @@ use wavegate_proto::wire::operator::RolloutState;
 use wavegate_tests::release_kit::closure;
 
 use crate::harness::{Cp, equal_but_for, hours, id, minutes};
-use crate::{on_channel, release, with_policy};
+use crate::{on_channel, patient, release, with_policy};
 
 /// What only the old database could know.
 const ONLY_THE_OLD_DATABASE_KNEW: [&str; 7] = [
@@ -113,6 +113,7 @@ fn a_wipe_after_a_halt_gives_the_same_documents_in_any_order_of_reports() {
         cp.fail_health("host-05");
         cp.roll_back("host-05");
         assert_eq!(cp.rollout_state("stable@r2"), RolloutState::Reverted);
+        cp.everybody_reports();
         let before = without_pending_times(cp.picture());
         cp.wipe();
         let mut names: Vec<String> = cp.hosts.keys().map(ToString::to_string).collect();
@@ -165,7 +166,7 @@ fn e4_a_wiped_database_converges_nobody_because_a_closure_matches() {
 
 #[test]
 fn g25_a_host_not_heard_since_the_start_is_not_dispatched_not_done_and_holds_its_slot() {
-    let mut cp = Cp::with(&[release("r1", "one", &[3, 1]).budget("all", 2, 1)]);
+    let mut cp = Cp::with(&[patient(release("r1", "one", &[3, 1]).budget("all", 2, 1))]);
     cp.ack("host-01");
     cp.goes_silent("host-01");
     cp.restart();

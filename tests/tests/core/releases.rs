@@ -79,6 +79,7 @@ fn e10_going_back_to_earlier_content_under_a_new_ref_dispatches() {
     cp.converge_all();
     cp.publish(&[release("r2", "two", &[2])]);
     cp.converge("host-01");
+    cp.everybody_reports();
     cp.publish(&[release("r3", "one", &[2])]);
     let back = cp.dispatch("host-01").unwrap();
     assert_eq!((back.target_closure, back.no_change), (closure("one"), false));
@@ -165,7 +166,7 @@ fn e11_a_release_that_is_loaded_first_after_a_crash_supersedes_too() {
     assert_eq!(cp.rollout_state("stable@r1"), RolloutState::Superseded);
     assert!(cp.dispatched().is_empty(), "withdrawn in the same transaction");
     cp.everybody_reports();
-    cp.advance(minutes(2));
+    cp.advance(minutes(1));
     assert_eq!(cp.dispatch("host-01").unwrap().rollout_id, id("stable@r2"));
 }
 

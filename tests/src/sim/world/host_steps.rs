@@ -237,7 +237,6 @@ impl World {
             Request::Proof { .. } | Request::Offer { .. } => {}
         }
         let deadline = now.mono.plus_millis(request.patience_millis());
-        agent.waiting.insert(number, (deadline, request.clone()));
         let copies = 1 + usize::from(self.chance(self.faults.repeated_percent));
         for _ in 0..copies {
             if !self.chance(self.faults.lost_percent) {
@@ -246,6 +245,7 @@ impl World {
                 self.push(delay, Event::ToControlPlane { host, number, request });
             }
         }
+        self.agents.get_mut(host).unwrap().waiting.insert(number, (deadline, request));
     }
 
     /// Requests that have waited for too long are answered by nobody.

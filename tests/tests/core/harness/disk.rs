@@ -13,11 +13,11 @@ use wavegate_proto::ids::{ChannelName, ClosureId, CpEpoch, HostName, LogSeq, Rol
 
 /// What has been committed.
 #[derive(Debug, Clone, Default)]
-pub struct Disk {
-    pub epoch: Option<CpEpoch>,
-    pub log: Vec<LogRow>,
-    pub probe_failures: BTreeMap<(RolloutId, HostName), ProbeFailuresRow>,
-    pub dispatches: BTreeMap<(RolloutId, HostName), DispatchRow>,
+pub(crate) struct Disk {
+    pub(crate) epoch: Option<CpEpoch>,
+    pub(crate) log: Vec<LogRow>,
+    pub(crate) probe_failures: BTreeMap<(RolloutId, HostName), ProbeFailuresRow>,
+    pub(crate) dispatches: BTreeMap<(RolloutId, HostName), DispatchRow>,
     rollouts: BTreeMap<RolloutId, RolloutRow>,
     host_rollouts: BTreeMap<(RolloutId, HostName), HostRolloutRow>,
     quarantines: BTreeMap<(ChannelName, ClosureId), QuarantineRow>,
@@ -26,11 +26,11 @@ pub struct Disk {
 }
 
 impl Disk {
-    pub fn last_seq(&self) -> LogSeq {
+    pub(crate) fn last_seq(&self) -> LogSeq {
         self.log.last().map_or(LogSeq(0), |row| row.seq)
     }
 
-    pub fn commit(&mut self, batch: Vec<Write>) {
+    pub(crate) fn commit(&mut self, batch: Vec<Write>) {
         let before = self.last_seq();
         let mut derived = Vec::new();
         for write in batch {
@@ -79,7 +79,7 @@ impl Disk {
     }
 
     /// What a start reads back; makes the epoch of a new database.
-    pub fn stored(&mut self, fresh: CpEpoch) -> Stored {
+    pub(crate) fn stored(&mut self, fresh: CpEpoch) -> Stored {
         let new_database = self.epoch.is_none();
         Stored {
             cp_epoch: *self.epoch.get_or_insert(fresh),

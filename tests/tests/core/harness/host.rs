@@ -16,29 +16,29 @@ use wavegate_state_machine::host::refused_form;
 
 /// A host.
 #[derive(Debug, Clone)]
-pub struct Host {
-    pub boot_id: BootId,
-    pub running: Option<ClosureId>,
-    pub journals: BTreeMap<RolloutId, Journal>,
-    pub rejected: Vec<Rejected>,
+pub(crate) struct Host {
+    pub(crate) boot_id: BootId,
+    pub(crate) running: Option<ClosureId>,
+    pub(crate) journals: BTreeMap<RolloutId, Journal>,
+    pub(crate) rejected: Vec<Rejected>,
     /// The dispatch it has been given and not answered yet.
-    pub dispatch: Option<Dispatch>,
+    pub(crate) dispatch: Option<Dispatch>,
     /// The rollout it worked on last.
-    pub at: Option<RolloutId>,
-    pub silent: bool,
+    pub(crate) at: Option<RolloutId>,
+    pub(crate) silent: bool,
 }
 
 /// One journal.
 #[derive(Debug, Clone)]
-pub struct Journal {
-    pub id: JournalId,
-    pub entries: Vec<JournalEntry>,
+pub(crate) struct Journal {
+    pub(crate) id: JournalId,
+    pub(crate) entries: Vec<JournalEntry>,
     /// What the agent keeps to be able to offer the rollout.
-    pub proof: Option<RolloutProof>,
+    pub(crate) proof: Option<RolloutProof>,
 }
 
 impl Host {
-    pub fn new(number: u128) -> Self {
+    pub(crate) fn new(number: u128) -> Self {
         Self {
             boot_id: BootId(Uuid::from_u128(number)),
             running: None,
@@ -50,7 +50,7 @@ impl Host {
         }
     }
 
-    pub fn heartbeat(&self, at: Timestamp) -> Heartbeat {
+    pub(crate) fn heartbeat(&self, at: Timestamp) -> Heartbeat {
         Heartbeat {
             agent_version: "0.1.0".to_owned(),
             boot_id: self.boot_id,
@@ -70,11 +70,11 @@ impl Host {
 }
 
 impl Journal {
-    pub fn new(number: u128) -> Self {
+    pub(crate) fn new(number: u128) -> Self {
         Self { id: JournalId(Uuid::from_u128(number)), entries: Vec::new(), proof: None }
     }
 
-    pub fn append(&mut self, at: Timestamp, event: Event) -> JournalEntry {
+    pub(crate) fn append(&mut self, at: Timestamp, event: Event) -> JournalEntry {
         let seq = Seq(self.entries.len() as u64 + 1);
         let entry = JournalEntry { seq, at, event };
         self.entries.push(entry.clone());
@@ -82,13 +82,13 @@ impl Journal {
     }
 
     /// The control plane has refused an entry: it stands here in its refused form from now on.
-    pub fn note_refused(&mut self, seq: Seq) {
+    pub(crate) fn note_refused(&mut self, seq: Seq) {
         for entry in self.entries.iter_mut().filter(|entry| entry.seq == seq) {
             *entry = refused_form(entry);
         }
     }
 
-    pub fn head(&self) -> JournalHead {
+    pub(crate) fn head(&self) -> JournalHead {
         let chained = self.entries.iter().fold(Sha256Hash::default(), |h, e| chain_journal(&h, e));
         JournalHead {
             journal_id: self.id,

@@ -21,47 +21,47 @@ use wavegate_proto::wire::problem::Problem;
 use wavegate_proto::wire::publish::PublishAnswer;
 use wavegate_tests::release_kit::{ChannelSpec, Kit};
 
-pub use disk::Disk;
-pub use host::{Host, Journal};
-pub use reading::equal_but_for;
+pub(crate) use disk::Disk;
+pub(crate) use host::{Host, Journal};
+pub(crate) use reading::equal_but_for;
 
-pub const HEARTBEAT_SECS: u64 = 30;
+pub(crate) const HEARTBEAT_SECS: u64 = 30;
 const STEP_SECS: u64 = 10;
 /// 2026-11-21T09:00:00Z.
-const START_MILLIS: i64 = 1795251600_000;
+const START_MILLIS: i64 = 1_795_251_600_000;
 
 /// The control plane under test, and everything around it.
-pub struct Cp {
-    pub core: Core,
-    pub disk: Disk,
-    pub kit: Kit,
-    pub hosts: BTreeMap<HostName, Host>,
+pub(crate) struct Cp {
+    pub(crate) core: Core,
+    pub(crate) disk: Disk,
+    pub(crate) kit: Kit,
+    pub(crate) hosts: BTreeMap<HostName, Host>,
     /// Milliseconds since the beginning of the test.
     clock: u64,
     /// How far the wall clock has been set forward, in seconds.
     wall_jump_secs: u64,
     /// When the process was started.
     started: u64,
-    pub serial: u64,
-    pub released: Option<Arc<Verified<Release>>>,
+    pub(crate) serial: u64,
+    pub(crate) released: Option<Arc<Verified<Release>>>,
     next: u64,
     /// Answers that nobody has asked for yet, by token.
-    pub answers: BTreeMap<Token, Answer>,
+    pub(crate) answers: BTreeMap<Token, Answer>,
 }
 
-pub fn minutes(n: u64) -> Duration {
+pub(crate) fn minutes(n: u64) -> Duration {
     Duration::from_secs(n * 60)
 }
 
-pub fn hours(n: u64) -> Duration {
+pub(crate) fn hours(n: u64) -> Duration {
     minutes(n * 60)
 }
 
-pub fn name(host: &str) -> HostName {
+pub(crate) fn name(host: &str) -> HostName {
     host.parse().unwrap()
 }
 
-pub fn id(rollout: &str) -> RolloutId {
+pub(crate) fn id(rollout: &str) -> RolloutId {
     rollout.parse().unwrap()
 }
 
@@ -77,7 +77,7 @@ fn start(disk: &mut Disk, now: Now, epoch: u64) -> Core {
     core
 }
 
-pub fn split(outputs: Vec<Output>) -> (Vec<Write>, Vec<(Token, Answer)>) {
+pub(crate) fn split(outputs: Vec<Output>) -> (Vec<Write>, Vec<(Token, Answer)>) {
     let (mut writes, mut replies) = (Vec::new(), Vec::new());
     for output in outputs {
         match output {
@@ -90,7 +90,7 @@ pub fn split(outputs: Vec<Output>) -> (Vec<Write>, Vec<(Token, Answer)>) {
 
 impl Cp {
     /// A control plane with an empty database and no release.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         let mut disk = Disk::default();
         let now =
             Now { wall: Timestamp::from_unix_millis(START_MILLIS), mono: Mono::from_millis(0) };
@@ -110,20 +110,20 @@ impl Cp {
     }
 
     /// A control plane with a release, whose hosts have all sent a heartbeat.
-    pub fn with(channels: &[ChannelSpec]) -> Self {
+    pub(crate) fn with(channels: &[ChannelSpec]) -> Self {
         let mut cp = Self::silent_with(channels);
         cp.everybody_reports();
         cp
     }
 
     /// A control plane with a release, whose hosts have not been heard from.
-    pub fn silent_with(channels: &[ChannelSpec]) -> Self {
+    pub(crate) fn silent_with(channels: &[ChannelSpec]) -> Self {
         let mut cp = Self::empty();
         cp.publish(channels);
         cp
     }
 
-    pub fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         let wall = Timestamp::from_unix_millis(START_MILLIS).plus_secs(self.wall_jump_secs);
         Now {
             wall: wall.plus(Duration::from_millis(self.clock)),
@@ -131,13 +131,13 @@ impl Cp {
         }
     }
 
-    pub fn fresh_number(&mut self) -> u64 {
+    pub(crate) fn fresh_number(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
 
     /// One batch of one input; the answer, unless it is still to come.
-    pub fn send(&mut self, input: impl FnOnce(Token) -> Input) -> Option<Answer> {
+    pub(crate) fn send(&mut self, input: impl FnOnce(Token) -> Input) -> Option<Answer> {
         let token = Token(self.fresh_number());
         let now = self.now();
         let mut outputs = self.core.handle(now, input(token));
@@ -157,11 +157,11 @@ impl Cp {
         }
     }
 
-    pub fn publish(&mut self, channels: &[ChannelSpec]) -> PublishAnswer {
+    pub(crate) fn publish(&mut self, channels: &[ChannelSpec]) -> PublishAnswer {
         self.try_publish(self.serial + 1, channels).unwrap()
     }
 
-    pub fn try_publish(
+    pub(crate) fn try_publish(
         &mut self,
         serial: u64,
         channels: &[ChannelSpec],
@@ -180,7 +180,10 @@ impl Cp {
         Ok(answer)
     }
 
-    pub fn adopt(&mut self, release: &Arc<Verified<Release>>) -> Result<PublishAnswer, Problem> {
+    pub(crate) fn adopt(
+        &mut self,
+        release: &Arc<Verified<Release>>,
+    ) -> Result<PublishAnswer, Problem> {
         let release = Arc::clone(release);
         match self.send(|reply| Input::AdoptRelease { release, reply }).unwrap() {
             Answer::Adopted(answer) => Ok(answer),
@@ -190,14 +193,14 @@ impl Cp {
     }
 
     /// The process is killed and starts again; the release folder is still there.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.restart_without_release();
         if let Some(release) = self.released.clone() {
             self.adopt(&release).unwrap();
         }
     }
 
-    pub fn restart_without_release(&mut self) {
+    pub(crate) fn restart_without_release(&mut self) {
         self.started = self.clock;
         let epoch = self.fresh_number();
         let now = self.now();
@@ -206,13 +209,13 @@ impl Cp {
     }
 
     /// The process is killed, its database deleted, and it starts again.
-    pub fn wipe(&mut self) {
+    pub(crate) fn wipe(&mut self) {
         self.disk = Disk::default();
         self.restart();
     }
 
     /// Hosts that are not silent go on sending heartbeats, and the safety tick goes on.
-    pub fn advance(&mut self, time: Duration) {
+    pub(crate) fn advance(&mut self, time: Duration) {
         let end = self.clock + u64::try_from(time.as_millis()).unwrap();
         while self.clock < end {
             let before = self.clock;
@@ -226,19 +229,19 @@ impl Cp {
     }
 
     /// Time passes, and nothing at all is handled.
-    pub fn skip_time(&mut self, time: Duration) {
+    pub(crate) fn skip_time(&mut self, time: Duration) {
         self.clock += u64::try_from(time.as_millis()).unwrap();
     }
 
-    pub fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         self.send(|_| Input::Tick);
     }
 
-    pub fn set_wall_clock_forward(&mut self, by: Duration) {
+    pub(crate) fn set_wall_clock_forward(&mut self, by: Duration) {
         self.wall_jump_secs += by.as_secs();
     }
 
-    pub fn everybody_reports(&mut self) {
+    pub(crate) fn everybody_reports(&mut self) {
         let talking = self.hosts.iter().filter(|(_, host)| !host.silent);
         let names: Vec<HostName> = talking.map(|(name, _)| name.clone()).collect();
         for name in names {

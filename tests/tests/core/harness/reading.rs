@@ -15,38 +15,38 @@ fn page() -> PageRequest {
 }
 
 impl Cp {
-    pub fn read(&mut self, query: Query) -> Value {
+    pub(crate) fn read(&mut self, query: Query) -> Value {
         match self.send(|reply| Input::Query { query, reply }).unwrap() {
             Answer::Document(document) => document,
             other => panic!("{other:?}"),
         }
     }
 
-    pub fn rollout(&mut self, rollout: &str) -> RolloutDocument {
+    pub(crate) fn rollout(&mut self, rollout: &str) -> RolloutDocument {
         serde_json::from_value(self.read(Query::Rollout(id(rollout)))).unwrap()
     }
 
-    pub fn rollout_state(&mut self, rollout: &str) -> RolloutState {
+    pub(crate) fn rollout_state(&mut self, rollout: &str) -> RolloutState {
         self.rollout(rollout).state
     }
 
-    pub fn explain(&mut self, host: &str) -> Explanation {
+    pub(crate) fn explain(&mut self, host: &str) -> Explanation {
         serde_json::from_value(self.read(Query::Explain(name(host)))).unwrap()
     }
 
     /// The codes of everything that holds a host.
-    pub fn held_by(&mut self, host: &str) -> Vec<String> {
+    pub(crate) fn held_by(&mut self, host: &str) -> Vec<String> {
         self.explain(host).reasons.into_iter().map(|reason| reason.code).collect()
     }
 
-    pub fn quarantines(&mut self) -> Vec<QuarantineDocument> {
+    pub(crate) fn quarantines(&mut self) -> Vec<QuarantineDocument> {
         let document = self.read(Query::Quarantines(page()));
         let page: Page<QuarantineDocument> = serde_json::from_value(document).unwrap();
         page.items
     }
 
     /// Everything that must be the same after a restart or a wipe.
-    pub fn picture(&mut self) -> Value {
+    pub(crate) fn picture(&mut self) -> Value {
         let rollouts = self.read(Query::Rollouts { state: None, channel: None, page: page() });
         let ids = rollouts["items"].as_array().unwrap().iter();
         let ids: Vec<String> = ids.map(|r| r["rollout_id"].as_str().unwrap().to_owned()).collect();
@@ -64,13 +64,13 @@ impl Cp {
     }
 
     /// How many rows of a kind the log has.
-    pub fn logged(&self, kind: &str) -> usize {
+    pub(crate) fn logged(&self, kind: &str) -> usize {
         self.disk.log.iter().filter(|row| row.kind == kind).count()
     }
 }
 
 /// Whether two documents are equal apart from keys of these names, at any depth.
-pub fn equal_but_for(before: &Value, after: &Value, except: &[&str]) {
+pub(crate) fn equal_but_for(before: &Value, after: &Value, except: &[&str]) {
     let (before, after) = (without(before, except), without(after, except));
     let pretty = |value| serde_json::to_string_pretty(value).unwrap();
     let (before, after) = (pretty(&before), pretty(&after));

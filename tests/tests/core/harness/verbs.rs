@@ -15,7 +15,7 @@ use wavegate_proto::wire::problem::Problem;
 
 use super::{Cp, Host, Journal, name};
 
-pub const PROBE: &str = "http";
+pub(crate) const PROBE: &str = "http";
 
 fn topology() -> Event {
     let probe = DeclaredProbe {
@@ -37,21 +37,21 @@ fn probe_result(status: ProbeOutcome) -> Event {
 }
 
 impl Cp {
-    pub fn host(&mut self, host: &str) -> &mut Host {
+    pub(crate) fn host(&mut self, host: &str) -> &mut Host {
         self.hosts.get_mut(&name(host)).unwrap()
     }
 
-    pub fn goes_silent(&mut self, host: &str) {
+    pub(crate) fn goes_silent(&mut self, host: &str) {
         self.host(host).silent = true;
     }
 
-    pub fn returns(&mut self, host: &str) {
+    pub(crate) fn returns(&mut self, host: &str) {
         self.host(host).silent = false;
         self.report(host);
     }
 
     /// A heartbeat, and nothing of what its answer asks for.
-    pub fn heartbeat(&mut self, host: &str) -> Result<HeartbeatAnswer, Problem> {
+    pub(crate) fn heartbeat(&mut self, host: &str) -> Result<HeartbeatAnswer, Problem> {
         let at = self.now().wall;
         let heartbeat = Box::new(self.host(host).heartbeat(at));
         let host = name(host);
@@ -64,7 +64,7 @@ impl Cp {
     }
 
     /// A heartbeat, and whatever its answer asks for.
-    pub fn report(&mut self, host: &str) {
+    pub(crate) fn report(&mut self, host: &str) {
         let answer = self.heartbeat(host).unwrap();
         for (rollout, from) in answer.replay {
             self.replay(host, &rollout, from);
@@ -72,7 +72,7 @@ impl Cp {
     }
 
     /// Sends a journal again; offers its rollout first where the control plane has lost it.
-    pub fn replay(&mut self, host: &str, rollout: &RolloutId, from: Seq) {
+    pub(crate) fn replay(&mut self, host: &str, rollout: &RolloutId, from: Seq) {
         let journal = self.host(host).journals[rollout].clone();
         let events = journal.entries.iter().filter(|e| e.seq >= from).cloned().collect::<Vec<_>>();
         match self.post(host, rollout, journal.id, true, events.clone()) {
@@ -85,7 +85,7 @@ impl Cp {
         }
     }
 
-    pub fn offer(&mut self, host: &str, proof: RolloutProof) -> Result<(), Problem> {
+    pub(crate) fn offer(&mut self, host: &str, proof: RolloutProof) -> Result<(), Problem> {
         let now = self.now().wall;
         let host = name(host);
         let plan = verify_rollout_proof(&proof, &host, &self.kit.context(now)).unwrap();
@@ -97,7 +97,7 @@ impl Cp {
         }
     }
 
-    pub fn post(
+    pub(crate) fn post(
         &mut self,
         host: &str,
         rollout_id: &RolloutId,
@@ -115,7 +115,7 @@ impl Cp {
     }
 
     /// Asks for a dispatch and does not wait for one.
-    pub fn try_poll(&mut self, host: &str) -> Result<Option<Dispatch>, Problem> {
+    pub(crate) fn try_poll(&mut self, host: &str) -> Result<Option<Dispatch>, Problem> {
         let host = name(host);
         let polled = host.clone();
         match self.send(|reply| Input::Poll { host: polled, reply }) {
@@ -130,17 +130,17 @@ impl Cp {
         }
     }
 
-    pub fn dispatch(&mut self, host: &str) -> Option<Dispatch> {
+    pub(crate) fn dispatch(&mut self, host: &str) -> Option<Dispatch> {
         self.try_poll(host).unwrap()
     }
 
     /// The hosts that have an open dispatch, in order.
-    pub fn dispatched(&self) -> Vec<String> {
+    pub(crate) fn dispatched(&self) -> Vec<String> {
         self.disk.dispatches.keys().map(|(_, host)| host.to_string()).collect()
     }
 
     /// Fetches the dispatch and opens a journal for it, unless there is one.
-    pub fn take_dispatch(&mut self, host: &str) -> Dispatch {
+    pub(crate) fn take_dispatch(&mut self, host: &str) -> Dispatch {
         let dispatch = self.dispatch(host).unwrap_or_else(|| panic!("{host} has a dispatch"));
         let rollout_id = dispatch.rollout_id.clone();
         let proof = self.proof(host, &rollout_id);
@@ -162,12 +162,17 @@ impl Cp {
     }
 
     /// Journals an event in the rollout the host works on, and posts it.
-    pub fn event(&mut self, host: &str, event: Event) -> Result<Seq, Problem> {
+    pub(crate) fn event(&mut self, host: &str, event: Event) -> Result<Seq, Problem> {
         let at = self.now().wall;
         self.event_at(host, at, event)
     }
 
-    pub fn event_at(&mut self, host: &str, at: Timestamp, event: Event) -> Result<Seq, Problem> {
+    pub(crate) fn event_at(
+        &mut self,
+        host: &str,
+        at: Timestamp,
+        event: Event,
+    ) -> Result<Seq, Problem> {
         let here = self.host(host);
         let rollout = here.at.clone().unwrap();
         let journal = here.journals.get_mut(&rollout).unwrap();
@@ -181,12 +186,12 @@ impl Cp {
         answer
     }
 
-    pub fn ack_event(&mut self, host: &str, attempt: Attempt) -> Event {
+    pub(crate) fn ack_event(&mut self, host: &str, attempt: Attempt) -> Event {
         Event::DispatchAck { prior_closure: self.host(host).running.clone(), attempt }
     }
 
     /// Takes the dispatch and acknowledges it.
-    pub fn ack(&mut self, host: &str) {
+    pub(crate) fn ack(&mut self, host: &str) {
         let dispatch = self.take_dispatch(host);
         assert!(!dispatch.no_change, "{host} is to carry");
         let ack = self.ack_event(host, dispatch.attempt);
@@ -199,14 +204,14 @@ impl Cp {
         self.core.fleet().placement(rollout, &name(host)).unwrap().entry.closure.clone()
     }
 
-    pub fn soak_secs(&self, host: &str) -> u64 {
+    pub(crate) fn soak_secs(&self, host: &str) -> u64 {
         let rollout = self.hosts[&name(host)].at.as_ref().unwrap();
         let wave = self.core.fleet().placement(rollout, &name(host)).unwrap().entry.wave;
         self.core.fleet().rollouts[rollout].soak_secs(wave)
     }
 
     /// From an acknowledged dispatch to soaking, its probes declared.
-    pub fn activate(&mut self, host: &str) {
+    pub(crate) fn activate(&mut self, host: &str) {
         let closure = self.target(host);
         self.host(host).running = Some(closure.clone());
         self.event(host, Event::ActivationComplete { closure, exit_code: 0, changed: true })
@@ -214,19 +219,19 @@ impl Cp {
         self.event(host, topology()).unwrap();
     }
 
-    pub fn probe(&mut self, host: &str, status: ProbeOutcome) {
+    pub(crate) fn probe(&mut self, host: &str, status: ProbeOutcome) {
         self.event(host, probe_result(status)).unwrap();
     }
 
     /// Soaking and healthy for as long as its wave says.
-    pub fn settle(&mut self, host: &str) {
+    pub(crate) fn settle(&mut self, host: &str) {
         self.probe(host, ProbeOutcome::Pass);
         let (closure, soaked_secs) = (self.target(host), self.soak_secs(host));
         self.event(host, Event::Converged { closure, soaked_secs }).unwrap();
     }
 
     /// From a dispatch to converged; carries where nothing changes.
-    pub fn converge(&mut self, host: &str) {
+    pub(crate) fn converge(&mut self, host: &str) {
         if self.dispatch(host).unwrap_or_else(|| panic!("{host} has a dispatch")).no_change {
             return self.carry(host);
         }
@@ -235,7 +240,7 @@ impl Cp {
         self.settle(host);
     }
 
-    pub fn carry(&mut self, host: &str) {
+    pub(crate) fn carry(&mut self, host: &str) {
         let from_rollout = self.host(host).at.clone().unwrap();
         self.take_dispatch(host);
         let Event::ProbeTopology { probes } = topology() else { unreachable!() };
@@ -245,7 +250,7 @@ impl Cp {
     }
 
     /// From soaking to failed, by its probe.
-    pub fn fail_health(&mut self, host: &str) {
+    pub(crate) fn fail_health(&mut self, host: &str) {
         self.probe(host, ProbeOutcome::Fail);
         let rollout = self.host(host).at.clone().unwrap();
         let policy = self.core.fleet().rollouts[&rollout].policy().clone();
@@ -258,13 +263,13 @@ impl Cp {
     }
 
     /// From a dispatch to failed, by its probe. What follows is [`Self::roll_back`].
-    pub fn fail(&mut self, host: &str) {
+    pub(crate) fn fail(&mut self, host: &str) {
         self.ack(host);
         self.activate(host);
         self.fail_health(host);
     }
 
-    pub fn roll_back(&mut self, host: &str) {
+    pub(crate) fn roll_back(&mut self, host: &str) {
         let rollout = self.host(host).at.clone().unwrap();
         let placement = self.core.fleet().placement(&rollout, &name(host)).unwrap();
         let closure = placement.record.prior_closure.clone();
@@ -273,7 +278,7 @@ impl Cp {
     }
 
     /// From a dispatch to failed, for a reason that is not the closure's; nothing was changed.
-    pub fn fail_infra(&mut self, host: &str) {
+    pub(crate) fn fail_infra(&mut self, host: &str) {
         self.ack(host);
         let failed = Event::ActivationFailed {
             class: FailureClass::Network,
@@ -286,14 +291,14 @@ impl Cp {
         self.roll_back(host);
     }
 
-    pub fn degrade(&mut self, host: &str) {
+    pub(crate) fn degrade(&mut self, host: &str) {
         self.probe(host, ProbeOutcome::Fail);
         let failing_probes = vec![PROBE.parse().unwrap()];
         self.event(host, Event::Degraded { failing_probes }).unwrap();
     }
 
     /// Converges every host that can be dispatched, wave after wave.
-    pub fn converge_all(&mut self) {
+    pub(crate) fn converge_all(&mut self) {
         loop {
             let ready = self.dispatched();
             if ready.is_empty() {
@@ -305,7 +310,7 @@ impl Cp {
         }
     }
 
-    pub fn state(&self, host: &str) -> HostState {
+    pub(crate) fn state(&self, host: &str) -> HostState {
         self.core.fleet().newest(&name(host)).unwrap().1.record.state
     }
 }
