@@ -133,7 +133,7 @@ fn a_journal_with_another_head_has_diverged_and_is_opened_anew() {
     let journal = cp.host("host-01").journals.get_mut(&rollout).unwrap();
     journal.entries.pop();
     for _ in 0..3 {
-        assert_eq!(cp.heartbeat("host-01").unwrap().new_journal, [rollout.clone()]);
+        assert_eq!(cp.heartbeat("host-01").unwrap().new_journal, std::slice::from_ref(&rollout));
     }
     assert_eq!(cp.logged("journal_diverged"), 1, "noted once");
 }

@@ -30,7 +30,7 @@ fn s3_serials_do_not_go_back_and_bind_their_content() {
     let equal = refused(&mut cp, 2, release("r3", "three", &[1]));
     assert_eq!((equal.status, equal.code()), (422, "serial-conflict"));
     assert!(
-        cp.core.fleet().rollouts.get(&id("stable@r3")).is_none(),
+        !cp.core.fleet().rollouts.contains_key(&id("stable@r3")),
         "adopted whole or not at all"
     );
     cp.restart();
