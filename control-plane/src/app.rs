@@ -13,12 +13,14 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wavegate_proto::artifact::rules::SerialFloor;
+use wavegate_proto::ids::CpEpoch;
 use wavegate_proto::trust::TrustFile;
 
 use crate::blobs::BlobStore;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::core::{Core, CoreConfig, Stored};
+use crate::echo_key;
 use crate::exit::{Exit, Failure};
 use crate::server::listener::{Listeners, bind};
 use crate::server::tls::{ServerTls, install_crypto_provider};
@@ -82,10 +84,14 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
         fleet: opened.trust.fleet.clone(),
         heartbeat_secs: settings.heartbeat_secs,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        next_epoch: CpEpoch(uuid::Uuid::new_v4()),
+        echo_key: echo_key::read_or_make(&settings.state_dir).map_err(failed)?,
     };
+    let events = EventReader::new(&settings.state_dir.join(DATABASE_FILE));
     let restored = Core::restore(config, opened.stored, clock.now());
     let (core, first) = restored.map_err(|e| Failure::new(Exit::Failed, e))?;
-    let service = Service::start(core, first, opened.store, clock).map_err(failed)?;
+    let service =
+        Service::start(core, first, opened.store, events.clone(), clock).map_err(failed)?;
 
     let revocations = Arc::new(Revocations::default());
     let readiness = Arc::new(Readiness::default());
@@ -108,7 +114,7 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
         tokio::spawn(release::run(adopter, jobs, source, poll_every, stopping.child_token()));
     let context = Context::new(Shared {
         handle: service.handle(),
-        events: EventReader::new(&settings.state_dir.join(DATABASE_FILE)),
+        events,
         blobs: opened.blobs,
         trust: opened.trust,
         publisher: publisher.clone(),

@@ -22,6 +22,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod echo_key;
 pub mod exit;
 
 pub use cli::{Args, run};

@@ -84,6 +84,7 @@ impl Journal {
                 "fleet_sha256" => meta.fleet_sha256 = json("fleet_sha256", &value)?,
                 "cp_epoch" => meta.cp_epoch = json("cp_epoch", &value)?,
                 "marks" => meta.marks = json("marks", &value)?,
+                "checkpoint" => meta.checkpoint = json("checkpoint", &value)?,
                 other => return Err(columns::damaged("meta key", other)),
             }
         }

@@ -162,6 +162,7 @@ fn save_meta(db: &Transaction<'_>, meta: &Meta) -> Result<(), JournalError> {
         ("fleet_sha256", json(&meta.fleet_sha256)?),
         ("cp_epoch", json(&meta.cp_epoch)?),
         ("marks", json(&meta.marks)?),
+        ("checkpoint", json(&meta.checkpoint)?),
     ];
     let mut put = db.prepare_cached("REPLACE INTO meta (key, value) VALUES (?1, ?2)")?;
     for (key, value) in values {

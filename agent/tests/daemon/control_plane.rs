@@ -288,6 +288,7 @@ async fn heartbeat(State(cp): State<ControlPlane>, body: Bytes) -> Response {
             marks: None,
             bootstrap: world.bootstrap.clone(),
             satisfied: Vec::new(),
+            checkpoint: None,
         }
     };
     cp.changed.notify_waiters();

@@ -16,7 +16,7 @@ use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_proto::wire::publish::PublishAnswer;
 use wavegate_reconciler::fleet::AdoptedRelease;
 use wavegate_reconciler::fleet::channel::Channel;
-use wavegate_reconciler::fleet::host::Membership;
+use wavegate_reconciler::fleet::host::{Host, Membership};
 use wavegate_reconciler::fleet::placement::{Placement, SkipReason};
 use wavegate_reconciler::fleet::rollout::{Manifest, Rollout};
 use wavegate_state_machine::rollout::{RolloutEvent, step};
@@ -289,6 +289,17 @@ impl Core {
         let wait_millis = self.config.heartbeat_secs.saturating_mul(1500);
         self.fleet.recovering.unreported = unreported;
         self.fleet.recovering.deadline = Some(now.mono.plus_millis(wait_millis));
+    }
+
+    /// Nobody is dispatched who has not been heard since the start, as with a new database.
+    pub(super) fn expect_everybody(&mut self) {
+        let unheard = |host: &Host| host.member.is_some() && host.liveness.last_heartbeat.is_none();
+        let hosts = self.fleet.hosts.iter().filter(|(_, host)| unheard(host));
+        let hosts: Vec<HostName> = hosts.map(|(name, _)| name.clone()).collect();
+        self.fleet.recovering.unreported.extend(hosts.iter().cloned());
+        for host in &hosts {
+            self.fleet.refresh(host);
+        }
     }
 }
 

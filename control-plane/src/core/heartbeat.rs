@@ -30,6 +30,7 @@ impl Core {
             self.reply(reply, Answer::Problem(problem));
             return;
         }
+        self.check_checkpoint(now, host, heartbeat.checkpoint.as_ref());
         self.note_liveness(now, host, heartbeat, cert_expires_at);
         for rejected in heartbeat.rejected.iter().take(MAX_REJECTED) {
             self.rejected(now, host, rejected);
@@ -47,6 +48,7 @@ impl Core {
             marks: None,
             bootstrap: self.bootstrap(host, heartbeat),
             satisfied: Vec::new(),
+            checkpoint: self.show_checkpoint(now, host),
         };
         self.reply(reply, Answer::Heartbeat(Box::new(answer)));
     }

@@ -11,6 +11,7 @@ use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::agent::{EventsRequest, Heartbeat, RolloutProof};
 
 use super::query::Query;
+use super::rows::LogEnd;
 
 /// Names a request until it is answered; given out by the shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +54,13 @@ pub enum Input {
         request: Box<EventsRequest>,
         /// To be answered.
         reply: Token,
+    },
+    /// The log is committed up to here.
+    Committed(LogEnd),
+    /// A row that a host was shown is another now.
+    LogWentBack {
+        /// Which host was shown it.
+        host: HostName,
     },
     /// An agent offers a header that the control plane has lost.
     OfferRollout {

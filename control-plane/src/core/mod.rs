@@ -4,6 +4,7 @@
 //! Not here: committing and answering (see `service`), HTTP (see `server`), files (see `workers`).
 
 mod adopt;
+mod checkpoint;
 mod consequences;
 mod dispatch;
 mod documents;
@@ -25,11 +26,12 @@ pub use output::{Answer, HostBlobs, Output};
 pub use query::{Figures, HostFilter, PageRequest, Query};
 pub use restore::RestoreError;
 pub use rows::{
-    DispatchRow, HostRolloutRow, HostSeenRow, LogRow, PlacementMarks, ProbeFailuresRow,
+    DispatchRow, HostRolloutRow, HostSeenRow, LogEnd, LogRow, PlacementMarks, ProbeFailuresRow,
     QuarantineRow, ReleaseRow, RolloutRow, Stored, WaveRow, Write,
 };
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -42,6 +44,7 @@ use wavegate_proto::ids::{
 use wavegate_proto::time::{Mono, Now};
 use wavegate_reconciler::fleet::Fleet;
 
+use checkpoint::LogHistory;
 use input::Place;
 use log::Fact;
 
@@ -60,6 +63,20 @@ pub struct CoreConfig {
     pub heartbeat_secs: u64,
     /// The program's version.
     pub version: String,
+    /// The epoch to go on with if the log turns out to have gone back.
+    pub next_epoch: CpEpoch,
+    /// The key of what hosts are given to show back; kept outside the database.
+    pub echo_key: EchoKey,
+}
+
+/// The key of what hosts are given to show back.
+#[derive(Clone, Copy)]
+pub struct EchoKey(pub [u8; 32]);
+
+impl fmt::Debug for EchoKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EchoKey(…)")
+    }
 }
 
 /// The control plane's decisions.
@@ -69,6 +86,7 @@ pub struct Core {
     fleet: Fleet,
     cp_epoch: CpEpoch,
     last_seq: LogSeq,
+    history: LogHistory,
     release: Option<Arc<Verified<Release>>>,
     release_row: Option<ReleaseRow>,
     /// The poll of each host that waits for its dispatch.
@@ -109,6 +127,8 @@ impl Core {
             Input::ReleaseRefused { source, violation } => {
                 self.note_release_refused(now, &source, &violation);
             }
+            Input::Committed(end) => self.committed(end),
+            Input::LogWentBack { host } => self.renew_epoch(now, &host),
             Input::Query { query, reply } => self.query(now, &query, reply),
             Input::Tick => self.flush_seen(now),
         }

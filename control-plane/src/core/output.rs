@@ -1,13 +1,13 @@
 //! Everything the outside must do. Writes are committed, in order and together, before any of the
 //! replies of the same batch is released.
 
-use wavegate_proto::ids::{BlobId, ClosureId};
+use wavegate_proto::ids::{BlobId, ClosureId, HostName};
 use wavegate_proto::wire::agent::{Dispatch, EventsAnswer, HeartbeatAnswer, RolloutProof};
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_proto::wire::publish::PublishAnswer;
 
 use super::input::Token;
-use super::rows::Write;
+use super::rows::{LogEnd, Write};
 
 /// One thing the outside must do.
 #[derive(Debug)]
@@ -20,6 +20,14 @@ pub enum Output {
         to: Token,
         /// With what.
         answer: Answer,
+    },
+    /// Is the row with this number still the one that the host was shown? If not, the core wants an
+    /// [`Input::LogWentBack`](super::Input::LogWentBack); nobody waits for it.
+    CompareLog {
+        /// Which host was shown it.
+        host: HostName,
+        /// What it was shown.
+        end: LogEnd,
     },
 }
 

@@ -13,6 +13,7 @@ use wavegate_reconciler::fleet::recovering::Recovering;
 use wavegate_reconciler::fleet::rollout::{Manifest, Rollout};
 use wavegate_reconciler::fleet::{Fleet, Quarantine};
 
+use super::checkpoint::LogHistory;
 use super::log::Fact;
 use super::rows::{DispatchRow, HostRolloutRow, RolloutRow, Stored};
 use super::{Core, CoreConfig, Output};
@@ -40,7 +41,8 @@ impl Core {
             fleet: Fleet::new(config.heartbeat_secs, recovering),
             config,
             cp_epoch: stored.cp_epoch,
-            last_seq: stored.last_seq,
+            last_seq: stored.log_end.seq,
+            history: LogHistory::at_start(stored.log_end),
             release: None,
             release_row: stored.release,
             polls: BTreeMap::new(),

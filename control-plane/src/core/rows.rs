@@ -48,6 +48,8 @@ pub enum Write {
     Release(ReleaseRow),
     /// When hosts were last heard from; flushed now and then.
     HostsSeen(Vec<HostSeenRow>),
+    /// The database's epoch is another from now on.
+    Epoch(CpEpoch),
 }
 
 /// One row of the log. Its `chain` is computed by the store, in order.
@@ -228,6 +230,15 @@ pub struct HostSeenRow {
     pub current_closure: Option<ClosureId>,
 }
 
+/// The end of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogEnd {
+    /// The last row; 0: there is none.
+    pub seq: LogSeq,
+    /// The chain up to it; zeros before the first row.
+    pub chain: Sha256Hash,
+}
+
 /// Everything that is read back at a start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored {
@@ -236,7 +247,7 @@ pub struct Stored {
     /// Whether the database was made at this start.
     pub new_database: bool,
     /// The end of the log.
-    pub last_seq: LogSeq,
+    pub log_end: LogEnd,
     /// The release adopted last.
     pub release: Option<ReleaseRow>,
     /// Every rollout, by order of opening.

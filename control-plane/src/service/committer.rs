@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 
 use super::{Replier, metrics};
-use crate::core::{Answer, Write};
+use crate::core::{Answer, LogEnd, Write};
 use crate::store::Store;
 
 /// What was decided on one batch of inputs.
@@ -19,11 +19,12 @@ pub(super) struct Batch {
     pub(super) answers: Vec<(Replier, Answer)>,
 }
 
-/// Commits until the reducer is gone, then checkpoints. A failed commit is told to `fail` and ends
+/// Commits until the reducer is gone, telling `end` how far the log goes, then checkpoints. A failed commit is told to `fail` and ends
 /// the thread; the callers that wait are dropped without an answer.
 pub(super) fn run(
     mut store: Store,
     mut work: mpsc::Receiver<Batch>,
+    end: &watch::Sender<LogEnd>,
     fail: &watch::Sender<Option<Arc<str>>>,
 ) {
     while let Some(mut batch) = work.blocking_recv() {
@@ -40,6 +41,7 @@ pub(super) fn run(
                 return;
             }
             metrics::committed(start.elapsed(), rows);
+            end.send_replace(store.log_end());
         }
         for (replier, answer) in batch.answers {
             // Whoever asked may have gone away.

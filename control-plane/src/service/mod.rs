@@ -17,9 +17,10 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, watch};
 
+use self::reducer::Log;
 use crate::clock::Clock;
 use crate::core::{Answer, Core, Input, Output, Token};
-use crate::store::Store;
+use crate::store::{EventReader, Store};
 
 /// How many inputs may wait; beyond that callers are told to come back.
 pub const QUEUE_LENGTH: usize = 4096;
@@ -48,7 +49,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts both. `first` is what the core wants written before anything else.
+    /// Starts both. `first` is what the core wants written before anything else, `log` reads what is
+    /// committed.
     ///
     /// # Errors
     /// When the commit thread cannot be started.
@@ -56,15 +58,23 @@ impl Service {
         core: Core,
         first: Vec<Output>,
         store: Store,
+        log: EventReader,
         clock: Clock,
     ) -> std::io::Result<Self> {
         let (queue, inputs) = mpsc::channel(QUEUE_LENGTH);
         let (batches, work) = mpsc::channel(1);
         let (fail, failed) = watch::channel(None);
+        let (end, committed) = watch::channel(store.log_end());
         let committer = std::thread::Builder::new()
             .name("commit".to_owned())
-            .spawn(move || committer::run(store, work, &fail))?;
-        let reducer = reducer::Reducer::new(core, clock, inputs, batches);
+            .spawn(move || committer::run(store, work, &end, &fail))?;
+        let reducer = reducer::Reducer::new(
+            core,
+            clock,
+            inputs,
+            batches,
+            Log { committed, reader: log, queue: queue.downgrade() },
+        );
         let reducer = tokio::spawn(reducer.run(first));
         Ok(Self { handle: Handle::new(queue), reducer, committer, failed })
     }

@@ -7,12 +7,14 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use wavegate_proto::ids::HostName;
 
 use super::committer::Batch;
 use super::{Message, Replier, metrics};
 use crate::clock::Clock;
-use crate::core::{Core, Input, Output, Token};
+use crate::core::{Core, Input, LogEnd, Output, Token};
+use crate::store::EventReader;
 
 /// How many inputs one batch may take.
 const MAX_BATCH: usize = 1024;
@@ -30,6 +32,16 @@ pub(super) struct Reducer {
     batches: mpsc::Sender<Batch>,
     waiting: HashMap<Token, Replier>,
     last_tick: Instant,
+    log: Log,
+}
+
+/// What is committed.
+pub(super) struct Log {
+    /// How far it goes.
+    pub(super) committed: watch::Receiver<LogEnd>,
+    pub(super) reader: EventReader,
+    /// Where what was found is told.
+    pub(super) queue: mpsc::WeakSender<Message>,
 }
 
 impl Reducer {
@@ -38,8 +50,10 @@ impl Reducer {
         clock: Clock,
         inputs: mpsc::Receiver<Message>,
         batches: mpsc::Sender<Batch>,
+        log: Log,
     ) -> Self {
-        Self { core, clock, inputs, batches, waiting: HashMap::new(), last_tick: Instant::now() }
+        let (waiting, last_tick) = (HashMap::new(), Instant::now());
+        Self { core, clock, inputs, batches, waiting, last_tick, log }
     }
 
     pub(super) async fn run(mut self, first: Vec<Output>) {
@@ -76,6 +90,12 @@ impl Reducer {
 
     fn decide(&mut self, messages: &mut Vec<Message>) -> Batch {
         let mut batch = Batch::default();
+        // An error means that the commit thread is gone: then nothing is sent to it any more either.
+        if self.log.committed.has_changed().unwrap_or(false) {
+            let end = *self.log.committed.borrow_and_update();
+            let outputs = self.core.handle(self.clock.now(), Input::Committed(end));
+            self.collect(&mut batch, outputs);
+        }
         for message in messages.drain(..) {
             let input = match message {
                 Message::Request(token, input, replier) => {
@@ -113,7 +133,26 @@ impl Reducer {
                         batch.answers.push((replier, answer));
                     }
                 }
+                Output::CompareLog { host, end } => self.compare(host, end),
             }
         }
+    }
+
+    /// Looks the row up beside the reducer's own work.
+    fn compare(&self, host: HostName, end: LogEnd) {
+        let (reader, queue) = (self.log.reader.clone(), self.log.queue.clone());
+        tokio::spawn(async move {
+            match reader.has(end).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    // No queue any more: the process is stopping.
+                    if let Some(queue) = queue.upgrade() {
+                        let _stopping =
+                            queue.send(Message::Notice(Input::LogWentBack { host })).await;
+                    }
+                }
+                Err(error) => tracing::warn!(%error, %host, "cannot compare the log"),
+            }
+        });
     }
 }

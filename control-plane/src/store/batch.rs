@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use wavegate_proto::ids::{ChannelName, ClosureId, HostName, RolloutId, WaveIndex};
+use wavegate_proto::ids::{ChannelName, ClosureId, CpEpoch, HostName, RolloutId, WaveIndex};
 
 use crate::core::{
     DispatchRow, HostRolloutRow, HostSeenRow, LogRow, ProbeFailuresRow, QuarantineRow, ReleaseRow,
@@ -26,6 +26,7 @@ pub(super) struct Batch {
     /// `None`: the dispatch is closed.
     pub(super) dispatches: BTreeMap<Place, Option<DispatchRow>>,
     pub(super) releases: Vec<ReleaseRow>,
+    pub(super) epoch: Option<CpEpoch>,
     pub(super) hosts_seen: BTreeMap<HostName, HostSeenRow>,
 }
 
@@ -68,6 +69,7 @@ impl Batch {
                 self.dispatches.insert((rollout_id, host), None);
             }
             Write::Release(row) => self.releases.push(row),
+            Write::Epoch(epoch) => self.epoch = Some(epoch),
             Write::HostsSeen(rows) => {
                 self.hosts_seen.extend(rows.into_iter().map(|row| (row.host.clone(), row)));
             }

@@ -33,6 +33,10 @@ pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), StoreE
         }
     }
     batch.releases.iter().try_for_each(|row| release(connection, row))?;
+    if let Some(epoch) = batch.epoch {
+        let update = "UPDATE meta SET value = ?1 WHERE key = 'cp_epoch'";
+        connection.execute(update, [epoch.to_string()])?;
+    }
     batch.hosts_seen.values().try_for_each(|row| host_seen(connection, row))
 }
 

@@ -9,9 +9,8 @@ use wavegate_proto::wire::operator::RolloutState;
 use super::error::StoreError;
 use super::row::Columns;
 use super::schema::Opened;
-use super::writer::Tail;
 use crate::core::{
-    DispatchRow, HostRolloutRow, HostSeenRow, QuarantineRow, ReleaseRow, RolloutRow, Stored,
+    DispatchRow, HostRolloutRow, HostSeenRow, LogEnd, QuarantineRow, ReleaseRow, RolloutRow, Stored,
 };
 
 /// Everything that is read back, and the end of the log.
@@ -19,12 +18,12 @@ pub(super) fn stored(
     connection: &Connection,
     cp_epoch: CpEpoch,
     opened: Opened,
-) -> Result<(Stored, Tail), StoreError> {
+) -> Result<(Stored, LogEnd), StoreError> {
     let tail = tail(connection)?;
     let stored = Stored {
         cp_epoch,
         new_database: opened == Opened::New,
-        last_seq: tail.seq,
+        log_end: tail,
         release: rows(connection, "releases", RELEASE, release)?.pop(),
         rollouts: rows(connection, "rollouts", ROLLOUTS, rollout)?,
         host_rollouts: rows(connection, "host_rollouts", HOST_ROLLOUTS, host_rollout)?,
@@ -36,17 +35,17 @@ pub(super) fn stored(
 }
 
 /// The end of the log.
-pub(super) fn tail(connection: &Connection) -> Result<Tail, StoreError> {
+pub(super) fn tail(connection: &Connection) -> Result<LogEnd, StoreError> {
     let last = connection
         .query_row("SELECT seq, chain FROM event_log ORDER BY seq DESC LIMIT 1", [], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?))
         })
         .optional()?;
     let Some((seq, chain)) = last else {
-        return Ok(Tail { seq: LogSeq(0), chain: Sha256Hash::default() });
+        return Ok(LogEnd { seq: LogSeq(0), chain: Sha256Hash::default() });
     };
     let seq = u64::try_from(seq).map_err(|e| StoreError::malformed("event_log", e))?;
-    Ok(Tail { seq: LogSeq(seq), chain: Sha256Hash(chain) })
+    Ok(LogEnd { seq: LogSeq(seq), chain: Sha256Hash(chain) })
 }
 
 fn rows<T>(

@@ -17,6 +17,7 @@ use super::error::StoreError;
 use super::load;
 use super::row::{Columns, sql_int};
 use super::schema::open_read_only;
+use crate::core::LogEnd;
 
 /// How many rows one page may look at, whatever it finds.
 const MAX_SCANNED_ROWS: u64 = 50_000;
@@ -85,23 +86,48 @@ impl EventReader {
     /// # Errors
     /// What SQLite says, or a malformed row.
     pub async fn page(&self, query: EventQuery) -> Result<Page<EventItem>, StoreError> {
+        self.read(move |connection| read_page(connection, &query)).await
+    }
+
+    /// Whether the log has this row with this chain.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn has(&self, end: LogEnd) -> Result<bool, StoreError> {
+        self.read(move |connection| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM event_log WHERE seq = ?1 AND chain = ?2)";
+            let mut statement = connection.prepare_cached(sql)?;
+            let row = params![sql_int(end.seq.0), end.chain.0];
+            Ok(statement.query_row(row, |row| row.get(0))?)
+        })
+        .await
+    }
+
+    /// Reads on one of the connections, on a thread that may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let stopped = |_| StoreError::malformed("event_log", "the reader has stopped");
         let _permit = self.permits.acquire().await.map_err(stopped)?;
         let reader = self.clone();
-        tokio::task::spawn_blocking(move || reader.page_blocking(&query))
+        tokio::task::spawn_blocking(move || reader.with_connection(read))
             .await
             .map_err(|error| StoreError::malformed("event_log", error))?
     }
 
-    fn page_blocking(&self, query: &EventQuery) -> Result<Page<EventItem>, StoreError> {
+    fn with_connection<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,
             None => open_read_only(&self.path)?,
         };
-        let page = read_page(&connection, query)?;
+        let result = read(&connection)?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        Ok(page)
+        Ok(result)
     }
 }
 

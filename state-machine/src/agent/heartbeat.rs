@@ -6,7 +6,9 @@ use wavegate_proto::event::MAX_LIST_ITEMS;
 use wavegate_proto::ids::{CpEpoch, RolloutId, Seq};
 use wavegate_proto::record::{HostState, ProbeStatus};
 use wavegate_proto::time::{Mono, Now};
-use wavegate_proto::wire::agent::{Heartbeat, HeartbeatAnswer, Marks, ProbeCounts, Rejected};
+use wavegate_proto::wire::agent::{
+    Checkpoint, Heartbeat, HeartbeatAnswer, Marks, ProbeCounts, Rejected,
+};
 
 use super::core::{AgentCore, Step};
 use super::effect::AgentEffect;
@@ -32,6 +34,7 @@ impl AgentCore {
             uptime_secs: facts.uptime_secs,
             at: now.wall,
             cp_epoch: self.meta.cp_epoch,
+            checkpoint: self.meta.checkpoint,
             serial: self.meta.serial,
             current_closure: facts.current_closure,
             marks_version: self.meta.marks.as_ref().map_or(0, |marks| marks.version),
@@ -74,6 +77,7 @@ impl AgentCore {
         self.heartbeat_secs =
             answer.next_heartbeat_secs.clamp(*HEARTBEAT_SECS.start(), *HEARTBEAT_SECS.end());
         self.see_epoch(step, answer.cp_epoch);
+        self.keep_checkpoint(step, answer.checkpoint);
         self.take_marks(step, answer.marks);
         self.drop_rejections(step, &answer.cleared);
         for id in answer.new_journal.iter().take(MAX_LIST_ITEMS) {
@@ -99,6 +103,14 @@ impl AgentCore {
         step.push(AgentEffect::SaveMeta(self.meta.clone()));
         if known.is_some() {
             step.push(AgentEffect::HeartbeatNow);
+        }
+    }
+
+    /// Kept as it came: only the control plane can read it.
+    fn keep_checkpoint(&mut self, step: &mut Step<'_>, shown: Option<Checkpoint>) {
+        if shown.is_some() && shown != self.meta.checkpoint {
+            self.meta.checkpoint = shown;
+            step.push(AgentEffect::SaveMeta(self.meta.clone()));
         }
     }
 

@@ -16,7 +16,8 @@ use wavegate_proto::ids::{
 use wavegate_proto::record::HostRecord;
 use wavegate_proto::time::Mono;
 use wavegate_proto::wire::agent::{
-    Dispatch, HeartbeatAnswer, Marks, Rejected, ResourceCounts, ResourceRef, RolloutProof,
+    Checkpoint, Dispatch, HeartbeatAnswer, Marks, Rejected, ResourceCounts, ResourceRef,
+    RolloutProof,
 };
 
 /// Makes journal ids. The core uses no randomness of its own.
@@ -240,6 +241,8 @@ pub struct Meta {
     pub cp_epoch: Option<CpEpoch>,
     /// This host's share of the operators' marks.
     pub marks: Option<Marks>,
+    /// The end of the control plane's log as last shown.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// A closure this agent itself has activated.

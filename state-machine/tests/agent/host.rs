@@ -278,6 +278,7 @@ impl Host {
             marks: None,
             bootstrap: vec![],
             satisfied: vec![],
+            checkpoint: None,
         };
         edit(&mut answer);
         self.input(AgentInput::HeartbeatAnswered(answer));

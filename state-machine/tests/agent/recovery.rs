@@ -1,9 +1,9 @@
 //! Replay, new journals, bootstrap, and a control plane that is broken or hostile.
 
 use wavegate_proto::event::{Event, ProbeOutcome};
-use wavegate_proto::ids::{Seq, Sha256Hash};
+use wavegate_proto::ids::{LogSeq, Seq, Sha256Hash};
 use wavegate_proto::record::{HostRecord, HostState};
-use wavegate_proto::wire::agent::EventsRequest;
+use wavegate_proto::wire::agent::{Checkpoint, EventsRequest};
 use wavegate_state_machine::agent::{AgentEffect, AgentInput, OfferOutcome, PostOutcome};
 use wavegate_state_machine::host::JournalBook;
 
@@ -34,6 +34,19 @@ fn a_new_epoch_makes_the_host_speak_at_once() {
     host.restart();
     assert_eq!(host.heartbeat().cp_epoch, Some(epoch(2)));
     assert!(host.heartbeat().rollouts.contains_key(&r1.id()));
+}
+
+#[test]
+fn g11_a_checkpoint_is_kept_as_it_came_and_repeated_across_a_restart() {
+    let mut host = Host::new();
+    assert_eq!(host.heartbeat().checkpoint, None);
+    let hash = Sha256Hash::of(b"anything");
+    let shown = Some(Checkpoint { seq: LogSeq(7), chain: hash, mac: hash });
+    host.heartbeat_answered(|answer| answer.checkpoint = shown);
+    host.heartbeat_answered(|_| {});
+    assert_eq!(host.heartbeat().checkpoint, shown);
+    host.restart();
+    assert_eq!(host.heartbeat().checkpoint, shown);
 }
 
 /// G5: what was answered before is marked as a replay, what was not goes the ordinary way.

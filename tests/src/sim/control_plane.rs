@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use wavegate_control_plane::core::{Answer, Core, CoreConfig, Input, Output, Token, Write};
+use wavegate_control_plane::core::{
+    Answer, Core, CoreConfig, EchoKey, Input, LogEnd, Output, Token, Write,
+};
 use wavegate_proto::ids::{CpEpoch, HostName};
 use wavegate_proto::time::{Mono, Now};
 
@@ -26,11 +28,13 @@ impl ControlPlane {
             fleet: "demo".parse().unwrap(),
             heartbeat_secs: HEARTBEAT_SECS,
             version: "sim".to_owned(),
+            next_epoch: CpEpoch(uuid::Uuid::from_u128(fresh.0.as_u128() ^ u128::MAX)),
+            echo_key: EchoKey([7; 32]),
         };
         let started = now.mono;
         let here = Now { wall: now.wall, mono: Mono::from_millis(0) };
         let (core, outputs) = Core::restore(config, disk.stored(fresh), here).unwrap();
-        disk.commit(writes(outputs).0);
+        disk.commit(sorted(outputs).writes);
         Self { core, started, requests: BTreeMap::new(), next_token: 0 }
     }
 
@@ -46,21 +50,43 @@ impl ControlPlane {
     }
 
     /// One batch of one input: what is to be committed, and what is then to be answered.
-    pub(super) fn step(&mut self, now: Now, input: Input) -> (Vec<Write>, Vec<(Token, Answer)>) {
+    pub(super) fn step(&mut self, now: Now, disk: &Disk, input: Input) -> Decided {
         let now = self.now(now);
-        let mut outputs = self.core.handle(now, input);
-        outputs.extend(self.core.plan(now));
-        writes(outputs)
+        let mut outputs = self.core.handle(now, Input::Committed(disk.log_end()));
+        outputs.extend(self.core.handle(now, input));
+        let mut decided = sorted(outputs);
+        for (host, end) in std::mem::take(&mut decided.compare) {
+            if !disk.has(end) {
+                decided.add(self.core.handle(now, Input::LogWentBack { host }));
+            }
+        }
+        decided.add(self.core.plan(now));
+        decided
     }
 }
 
-fn writes(outputs: Vec<Output>) -> (Vec<Write>, Vec<(Token, Answer)>) {
-    let (mut writes, mut replies) = (Vec::new(), Vec::new());
-    for output in outputs {
-        match output {
-            Output::Write(write) => writes.push(*write),
-            Output::Reply { to, answer } => replies.push((to, answer)),
+/// What the core wants of the outside.
+#[derive(Default)]
+pub(super) struct Decided {
+    pub(super) writes: Vec<Write>,
+    pub(super) replies: Vec<(Token, Answer)>,
+    compare: Vec<(HostName, LogEnd)>,
+}
+
+impl Decided {
+    fn add(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Write(write) => self.writes.push(*write),
+                Output::Reply { to, answer } => self.replies.push((to, answer)),
+                Output::CompareLog { host, end } => self.compare.push((host, end)),
+            }
         }
     }
-    (writes, replies)
+}
+
+fn sorted(outputs: Vec<Output>) -> Decided {
+    let mut decided = Decided::default();
+    decided.add(outputs);
+    decided
 }

@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 
 use wavegate_control_plane::core::{
-    DispatchRow, HostRolloutRow, LogRow, QuarantineRow, ReleaseRow, RolloutRow, Stored, Write,
+    DispatchRow, HostRolloutRow, LogEnd, LogRow, QuarantineRow, ReleaseRow, RolloutRow, Stored,
+    Write,
 };
-use wavegate_proto::ids::{ChannelName, ClosureId, CpEpoch, HostName, LogSeq, RolloutId};
+use wavegate_proto::ids::{
+    ChannelName, ClosureId, CpEpoch, HostName, LogSeq, RolloutId, Sha256Hash,
+};
 
 /// What has been committed.
 #[derive(Debug, Clone, Default)]
 pub struct Disk {
     pub epoch: Option<CpEpoch>,
     pub log: Vec<LogRow>,
+    /// The chain up to each row.
+    chain: Vec<Sha256Hash>,
     rollouts: BTreeMap<RolloutId, RolloutRow>,
     pub host_rollouts: BTreeMap<(RolloutId, HostName), HostRolloutRow>,
     quarantines: BTreeMap<(ChannelName, ClosureId), QuarantineRow>,
@@ -31,6 +36,8 @@ impl Disk {
             Write::Log(row) => {
                 let expected = self.log.last().map_or(LogSeq(1), |last| last.seq.next());
                 assert_eq!(row.seq, expected, "the log has no gaps");
+                let before = self.log_end().chain;
+                self.chain.push(Sha256Hash::of(format!("{before}{row:?}").as_bytes()));
                 self.log.push(row);
             }
             Write::Rollout(row) => {
@@ -53,9 +60,21 @@ impl Disk {
             Write::DispatchClosed { rollout_id, host } => {
                 self.dispatches.remove(&(rollout_id, host));
             }
+            Write::Epoch(epoch) => self.epoch = Some(epoch),
             Write::Release(row) => self.release = Some(row),
             Write::Wave(_) | Write::ProbeFailures(_) | Write::HostsSeen(_) => {}
         }
+    }
+
+    pub fn log_end(&self) -> LogEnd {
+        let seq = self.log.last().map_or(LogSeq(0), |row| row.seq);
+        LogEnd { seq, chain: self.chain.last().copied().unwrap_or_default() }
+    }
+
+    /// Whether the log has this row with this chain.
+    pub fn has(&self, end: LogEnd) -> bool {
+        let before = end.seq.0.checked_sub(1).and_then(|index| usize::try_from(index).ok());
+        before.and_then(|index| self.chain.get(index)) == Some(&end.chain)
     }
 
     /// What a start reads back; makes the epoch of a new database.
@@ -64,7 +83,7 @@ impl Disk {
         Stored {
             cp_epoch: *self.epoch.get_or_insert(fresh),
             new_database,
-            last_seq: self.log.last().map_or(LogSeq(0), |row| row.seq),
+            log_end: self.log_end(),
             release: self.release.clone(),
             rollouts: self.rollouts.values().cloned().collect(),
             host_rollouts: self.host_rollouts.values().cloned().collect(),

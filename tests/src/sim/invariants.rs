@@ -55,6 +55,7 @@ impl Judge {
                 | Write::Quarantine(_)
                 | Write::DispatchClosed { .. }
                 | Write::Release(_)
+                | Write::Epoch(_)
                 | Write::HostsSeen(_) => {}
             }
         }

@@ -13,7 +13,7 @@ use wavegate_proto::wire::operator::RolloutState;
 
 use super::agent::Agent;
 use super::behaviour::{Behaviour, Health};
-use super::control_plane::ControlPlane;
+use super::control_plane::{ControlPlane, Decided};
 use super::disk::Disk;
 use super::invariants::Judge;
 use super::network::{Request, Response};
@@ -260,7 +260,7 @@ impl World {
     fn control_plane_step(&mut self, input: Input) {
         let now = self.now();
         let Some(control_plane) = &mut self.control_plane else { return };
-        let (writes, replies) = control_plane.step(now, input);
+        let Decided { writes, replies, .. } = control_plane.step(now, &self.disk, input);
         if self.faults.crashes && !writes.is_empty() && self.rng.u32(0..400) == 0 {
             // Killed before the commit: neither the rows nor the answers exist.
             self.control_plane = None;

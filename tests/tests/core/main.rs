@@ -8,6 +8,7 @@
 )]
 
 mod budgets;
+mod checkpoints;
 mod halting;
 mod handshake;
 mod harness;

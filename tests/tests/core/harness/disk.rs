@@ -6,16 +6,20 @@
 use std::collections::BTreeMap;
 
 use wavegate_control_plane::core::{
-    DispatchRow, HostRolloutRow, HostSeenRow, LogRow, ProbeFailuresRow, QuarantineRow, ReleaseRow,
-    RolloutRow, Stored, Write,
+    DispatchRow, HostRolloutRow, HostSeenRow, LogEnd, LogRow, ProbeFailuresRow, QuarantineRow,
+    ReleaseRow, RolloutRow, Stored, Write,
 };
-use wavegate_proto::ids::{ChannelName, ClosureId, CpEpoch, HostName, LogSeq, RolloutId};
+use wavegate_proto::ids::{
+    ChannelName, ClosureId, CpEpoch, HostName, LogSeq, RolloutId, Sha256Hash,
+};
 
 /// What has been committed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk {
     pub(crate) epoch: Option<CpEpoch>,
     pub(crate) log: Vec<LogRow>,
+    /// The chain up to each row.
+    chain: Vec<Sha256Hash>,
     pub(crate) probe_failures: BTreeMap<(RolloutId, HostName), ProbeFailuresRow>,
     pub(crate) dispatches: BTreeMap<(RolloutId, HostName), DispatchRow>,
     rollouts: BTreeMap<RolloutId, RolloutRow>,
@@ -47,6 +51,8 @@ impl Disk {
         match write {
             Write::Log(row) => {
                 assert_eq!(row.seq, self.last_seq().next(), "the log has no gaps");
+                let before = self.log_end().chain;
+                self.chain.push(Sha256Hash::of(format!("{before}{row:?}").as_bytes()));
                 self.log.push(row);
             }
             Write::Rollout(row) => drop(self.rollouts.insert(row.rollout_id.clone(), row)),
@@ -67,6 +73,7 @@ impl Disk {
             Write::DispatchClosed { rollout_id, host } => {
                 self.dispatches.remove(&(rollout_id, host));
             }
+            Write::Epoch(epoch) => self.epoch = Some(epoch),
             Write::Release(row) => self.release = Some(row),
             Write::ProbeFailures(row) => {
                 self.probe_failures.insert((row.rollout_id.clone(), row.host.clone()), row);
@@ -78,13 +85,24 @@ impl Disk {
         }
     }
 
+    pub(crate) fn log_end(&self) -> LogEnd {
+        let seq = self.log.last().map_or(LogSeq(0), |row| row.seq);
+        LogEnd { seq, chain: self.chain.last().copied().unwrap_or_default() }
+    }
+
+    /// Whether the log has this row with this chain.
+    pub(crate) fn has(&self, end: LogEnd) -> bool {
+        let before = end.seq.0.checked_sub(1).and_then(|index| usize::try_from(index).ok());
+        before.and_then(|index| self.chain.get(index)) == Some(&end.chain)
+    }
+
     /// What a start reads back; makes the epoch of a new database.
     pub(crate) fn stored(&mut self, fresh: CpEpoch) -> Stored {
         let new_database = self.epoch.is_none();
         Stored {
             cp_epoch: *self.epoch.get_or_insert(fresh),
             new_database,
-            last_seq: self.last_seq(),
+            log_end: self.log_end(),
             release: self.release.clone(),
             rollouts: self.rollouts.values().cloned().collect(),
             host_rollouts: self.host_rollouts.values().cloned().collect(),
@@ -107,6 +125,7 @@ fn names_row(write: &Write) -> Option<LogSeq> {
         Write::Log(_)
         | Write::HostRolloutDropped { .. }
         | Write::DispatchClosed { .. }
+        | Write::Epoch(_)
         | Write::HostsSeen(_) => None,
     }
 }

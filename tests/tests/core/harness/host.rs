@@ -10,7 +10,8 @@ use wavegate_proto::event::{Event, JournalEntry};
 use wavegate_proto::ids::{BootId, ClosureId, JournalId, RolloutId, Seq, Serial, Sha256Hash};
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::agent::{
-    Dispatch, Heartbeat, JournalHead, ProbeCounts, Rejected, ResourceCounts, RolloutProof,
+    Checkpoint, Dispatch, Heartbeat, JournalHead, ProbeCounts, Rejected, ResourceCounts,
+    RolloutProof,
 };
 use wavegate_state_machine::host::refused_form;
 
@@ -26,6 +27,8 @@ pub(crate) struct Host {
     /// The rollout it worked on last.
     pub(crate) at: Option<RolloutId>,
     pub(crate) silent: bool,
+    /// The end of the log as it was last shown.
+    pub(crate) checkpoint: Option<Checkpoint>,
 }
 
 /// One journal.
@@ -47,6 +50,7 @@ impl Host {
             dispatch: None,
             at: None,
             silent: false,
+            checkpoint: None,
         }
     }
 
@@ -57,6 +61,7 @@ impl Host {
             uptime_secs: 1,
             at,
             cp_epoch: None,
+            checkpoint: self.checkpoint,
             serial: Serial(0),
             current_closure: self.running.clone(),
             marks_version: 0,

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
-use wavegate_control_plane::core::{Answer, Core, CoreConfig, Input, Output, Token, Write};
+use wavegate_control_plane::core::{
+    Answer, Core, CoreConfig, EchoKey, Input, LogEnd, Output, Token, Write,
+};
 use wavegate_proto::artifact::release::Release;
 use wavegate_proto::artifact::verified::Verified;
 use wavegate_proto::ids::{CpEpoch, HostName, RolloutId};
@@ -70,6 +72,8 @@ fn start(disk: &mut Disk, now: Now, epoch: u64) -> Core {
         fleet: "demo".parse().unwrap(),
         heartbeat_secs: HEARTBEAT_SECS,
         version: "test".to_owned(),
+        next_epoch: CpEpoch(Uuid::from_u128(u128::from(epoch) << 64)),
+        echo_key: EchoKey([7; 32]),
     };
     let epoch = CpEpoch(Uuid::from_u128(u128::from(epoch)));
     let (core, outputs) = Core::restore(config, disk.stored(epoch), now).unwrap();
@@ -77,15 +81,26 @@ fn start(disk: &mut Disk, now: Now, epoch: u64) -> Core {
     core
 }
 
+/// What is to be committed, and what is to be answered.
 pub(crate) fn split(outputs: Vec<Output>) -> (Vec<Write>, Vec<(Token, Answer)>) {
     let (mut writes, mut replies) = (Vec::new(), Vec::new());
     for output in outputs {
         match output {
             Output::Write(write) => writes.push(*write),
             Output::Reply { to, answer } => replies.push((to, answer)),
+            Output::CompareLog { .. } => {}
         }
     }
     (writes, replies)
+}
+
+/// Which rows are to be compared with what a host was shown.
+fn comparisons(outputs: &[Output]) -> Vec<(HostName, LogEnd)> {
+    let compared = outputs.iter().filter_map(|output| match output {
+        Output::CompareLog { host, end } => Some((host.clone(), *end)),
+        Output::Write(_) | Output::Reply { .. } => None,
+    });
+    compared.collect()
 }
 
 impl Cp {
@@ -140,7 +155,13 @@ impl Cp {
     pub(crate) fn send(&mut self, input: impl FnOnce(Token) -> Input) -> Option<Answer> {
         let token = Token(self.fresh_number());
         let now = self.now();
-        let mut outputs = self.core.handle(now, input(token));
+        let mut outputs = self.core.handle(now, Input::Committed(self.disk.log_end()));
+        outputs.extend(self.core.handle(now, input(token)));
+        for (host, end) in comparisons(&outputs) {
+            if !self.disk.has(end) {
+                outputs.extend(self.core.handle(now, Input::LogWentBack { host }));
+            }
+        }
         outputs.extend(self.core.plan(now));
         let (writes, replies) = split(outputs);
         self.disk.commit(writes);
@@ -206,6 +227,12 @@ impl Cp {
         let now = self.now();
         self.core = start(&mut self.disk, now, epoch);
         self.answers.clear();
+    }
+
+    /// The process is killed, an older copy of its database put back, and it starts again.
+    pub(crate) fn set_back(&mut self, older: Disk) {
+        self.disk = older;
+        self.restart();
     }
 
     /// The process is killed, its database deleted, and it starts again.

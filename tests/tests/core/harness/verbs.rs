@@ -54,10 +54,15 @@ impl Cp {
     pub(crate) fn heartbeat(&mut self, host: &str) -> Result<HeartbeatAnswer, Problem> {
         let at = self.now().wall;
         let heartbeat = Box::new(self.host(host).heartbeat(at));
-        let host = name(host);
-        let send = |reply| Input::Heartbeat { host, heartbeat, cert_expires_at: None, reply };
+        let sender = name(host);
+        let send =
+            |reply| Input::Heartbeat { host: sender, heartbeat, cert_expires_at: None, reply };
         match self.send(send).unwrap() {
-            Answer::Heartbeat(answer) => Ok(*answer),
+            Answer::Heartbeat(answer) => {
+                let kept = &mut self.host(host).checkpoint;
+                *kept = answer.checkpoint.or(*kept);
+                Ok(*answer)
+            }
             Answer::Problem(problem) => Err(*problem),
             other => panic!("{other:?}"),
         }
