@@ -1,0 +1,69 @@
+//! A server in a process of its own: started, measured, stopped.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::options::Role;
+
+/// A server process. Dropped, it is killed.
+pub(super) struct Server {
+    process: Child,
+    pub(super) address: SocketAddr,
+}
+
+impl Server {
+    /// Starts this program as `role`, and waits until it listens.
+    pub(super) fn start(role: Role, dir: &Path, answer_bytes: usize) -> Result<Self> {
+        let program = std::env::current_exe().context("find this program")?;
+        let mut process = Command::new(program)
+            .args(["--serve", role.as_str(), "--dir"])
+            .arg(dir)
+            .args(["--answer-bytes", &answer_bytes.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("start the server {}", role.as_str()))?;
+        let stdout = process.stdout.take().context("its stdout")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let address = line.trim().strip_prefix("listening ").map(str::parse);
+        match address {
+            Some(Ok(address)) => Ok(Self { process, address }),
+            Some(Err(_)) | None => {
+                let _already_gone = process.kill();
+                bail!("the server {} said {line:?}", role.as_str())
+            }
+        }
+    }
+
+    /// The time its threads have spent on a core; `None` where the kernel does not say.
+    pub(super) fn cpu_time(&self) -> Option<Duration> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).ok()?;
+        let mut nanos = 0_u64;
+        for task in tasks {
+            let stat = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            nanos += stat.split(' ').next()?.parse::<u64>().ok()?;
+        }
+        Some(Duration::from_nanos(nanos))
+    }
+
+    /// Lets it stop in order.
+    pub(super) fn stop(mut self) -> Result<()> {
+        drop(self.process.stdin.take());
+        let status = self.process.wait()?;
+        if status.success() { Ok(()) } else { bail!("a server ended with {status}") }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Stopped already, most of the time.
+        let _already_gone = self.process.kill();
+        let _already_waited = self.process.wait();
+    }
+}

@@ -1,0 +1,24 @@
+//! The benchmarks work: a small run of them, for its checks and not for its figures.
+
+use std::process::Command;
+
+#[test]
+fn a_quick_run_measures_both_sides_and_finds_every_acknowledged_event() {
+    let output = Command::new(env!("CARGO_BIN_EXE_bench")).arg("--quick").output();
+    let output = output.expect("the benchmark starts");
+    let (stdout, stderr) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stderr}");
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{stdout}");
+    for (line, target) in lines.iter().zip(["P1", "P2"]) {
+        assert!(line.starts_with(&format!("{target} ratio=")), "{line}");
+        assert!(line.contains(" refused=0 "), "{line}");
+        for figure in ["ratio=", " ours=", " reference="] {
+            let value = line.split_once(figure).expect("the figure").1;
+            let number = value.split([' ', '/']).next().expect("its number");
+            assert!(number.parse::<f64>().expect("a number") > 0.0, "{line}");
+        }
+    }
+    assert!(stderr.contains("every acknowledged event is in its database"), "{stderr}");
+}
