@@ -22,6 +22,7 @@ impl Core {
             self.advance(now, &id);
         }
         for _ in 0..MAX_ROUNDS {
+            self.fleet.settle_silence(now.mono);
             let plan = plan(&self.fleet, now);
             if plan.actions.is_empty() {
                 for held in plan.report.held {

@@ -15,6 +15,7 @@ pub mod rollout;
 pub mod tally;
 
 mod refresh;
+mod silence;
 
 use std::collections::BTreeMap;
 

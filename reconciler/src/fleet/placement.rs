@@ -35,6 +35,8 @@ pub struct Placement {
     pub held: Option<HeldSince>,
     /// How it counts in its wave, as of the last refresh; `None` before the first.
     pub(super) counted: Option<Counted>,
+    /// When its silence is looked at, as the rollout has it; `None`: silence does not matter.
+    pub(super) silence_due: Option<Mono>,
 }
 
 /// How a host counts in its wave.
@@ -129,6 +131,7 @@ impl Placement {
             lost: false,
             held: None,
             counted: None,
+            silence_due: None,
         }
     }
 

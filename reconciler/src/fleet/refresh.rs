@@ -82,12 +82,14 @@ impl Fleet {
     /// Brings everything a host counts in up to date.
     pub fn refresh(&mut self, name: &HostName) {
         let Some(host) = self.hosts.get(name) else { return };
+        let heard = host.liveness.last_heartbeat.unwrap_or(host.known_since);
         let ids: Vec<RolloutId> = host.rollouts.iter().map(|(_, id)| id.clone()).collect();
         for id in &ids {
             let express = self.is_express(name, id);
             let unknown = self.recovering.unreported.contains(name);
             if let Some(rollout) = self.rollouts.get_mut(id) {
                 rollout.recount(name, unknown, express);
+                rollout.expect_silence(name, heard);
             }
         }
         self.recontribute(name);
@@ -206,7 +208,9 @@ impl Rollout {
             }
         }
         self.candidates.remove(&(placement.entry.wave, name.clone()));
-        self.quiet.remove(name);
+        if let Some(due) = placement.silence_due {
+            self.quiet.remove(&(due, name.clone()));
+        }
         self.express.remove(name);
     }
 
@@ -227,9 +231,7 @@ impl Rollout {
             }
             wave.add(counted);
         }
-        let quiet = placement.silence_matters();
         keep(&mut self.candidates, key, candidate);
-        keep(&mut self.quiet, name.clone(), quiet);
         keep(&mut self.express, name.clone(), express);
     }
 }

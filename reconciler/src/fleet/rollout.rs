@@ -7,7 +7,7 @@ use wavegate_proto::artifact::header::RolloutHeader;
 use wavegate_proto::artifact::policy::Policy;
 use wavegate_proto::ids::{HostName, RolloutId, Serial, Sha256Hash, WaveIndex};
 use wavegate_proto::signing::Signature;
-use wavegate_proto::time::Timestamp;
+use wavegate_proto::time::{Mono, Timestamp};
 use wavegate_proto::wire::operator::{Halt, Outcome, RolloutState};
 use wavegate_state_machine::rollout::RolloutTally;
 
@@ -45,8 +45,8 @@ pub struct Rollout {
     pub(super) waves: Vec<WaveTally>,
     /// Hosts that may be dispatched, by wave.
     pub(super) candidates: BTreeSet<(WaveIndex, HostName)>,
-    /// Hosts to which silence matters.
-    pub(super) quiet: BTreeSet<HostName>,
+    /// Hosts to which silence matters, by the time before which it has no consequence.
+    pub(super) quiet: BTreeSet<(Mono, HostName)>,
     /// Candidates that do not wait for their wave: nothing changes for them, or they are broken.
     pub(super) express: BTreeSet<HostName>,
 }
@@ -203,8 +203,9 @@ impl Rollout {
         reached.map(|(_, host)| host).chain(ahead)
     }
 
-    /// Hosts to which silence matters: those that wait, those in flight, those left out for it.
-    pub fn quiet_hosts(&self) -> impl Iterator<Item = &HostName> {
-        self.quiet.iter()
+    /// Hosts whose silence may have a consequence at `now`: of those that wait, those in flight, those
+    /// left out for it.
+    pub fn quiet_hosts(&self, now: Mono) -> impl Iterator<Item = &HostName> {
+        self.quiet.iter().take_while(move |(due, _)| *due <= now).map(|(_, host)| host)
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn actions(fleet: &Fleet, now: Now) -> Vec<Action> {
     // Counted once a plan, and only when somebody is to be left out.
     let mut mass_silence = None;
     for rollout in fleet.rollouts.values() {
-        for name in rollout.quiet_hosts() {
+        for name in rollout.quiet_hosts(now.mono) {
             let Some(placement) = rollout.placements.get(name) else { continue };
             let (rollout_id, host) = (rollout.id.clone(), name.clone());
             match verdict(fleet, rollout, name, placement, now) {

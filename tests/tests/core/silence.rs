@@ -111,3 +111,19 @@ fn g21_a_removed_host_is_left_out_of_what_it_was_in() {
     assert_eq!(cp.dispatched(), ["host-02"], "its slot is free");
     assert_eq!(cp.heartbeat("host-01").unwrap_err().code(), "host-not-in-fleet");
 }
+
+/// P4: a plan does not look at hosts whose silence can have no consequence yet.
+#[test]
+fn p4_nobody_is_looked_at_before_silence_has_a_consequence() {
+    let mut cp = Cp::with(&[release("r1", "one", &[2, 40])]);
+    cp.goes_silent("host-30");
+    cp.advance(minutes(10));
+    let due = |cp: &Cp| {
+        let now = cp.now().mono;
+        cp.core.fleet().rollouts[&id("stable@r1")].quiet_hosts(now).count()
+    };
+    assert_eq!(due(&cp), 0);
+    cp.advance(hours(25));
+    assert_eq!(cp.state("host-30"), HostState::Skipped);
+    assert_eq!(due(&cp), 0);
+}

@@ -1,0 +1,99 @@
+//! When a host's silence is to be looked at: an ordered set, so that a plan does not ask the whole fleet.
+//!
+//! Each entry is a time before which silence has no consequence. A heartbeat only moves the true time
+//! later, so it changes nothing here; an entry that comes due is given its true time then. What shortens
+//! the time, a change of the record, brings the entry forward.
+//!
+//! Not here: the consequences (see [`crate::plan`]).
+
+use wavegate_proto::artifact::policy::Policy;
+use wavegate_proto::ids::HostName;
+use wavegate_proto::record::HostState;
+use wavegate_proto::time::Mono;
+
+use super::Fleet;
+use super::placement::{Placement, SkipReason};
+use super::rollout::Rollout;
+use crate::gates::is_online;
+
+/// Silence has no consequence, ever, unless something changes.
+const NEVER: Mono = Mono::from_millis(u64::MAX);
+
+impl Fleet {
+    /// Gives the entries that are due their true time. Call it before each plan; without it a plan
+    /// comes out the same and costs more.
+    pub fn settle_silence(&mut self, now: Mono) {
+        let (hosts, gate_opened) = (&self.hosts, self.recovering.opened_at.unwrap_or(now));
+        for rollout in self.rollouts.values_mut() {
+            let due: Vec<HostName> = rollout.quiet_hosts(now).cloned().collect();
+            for name in due {
+                let (Some(host), Some(placement)) =
+                    (hosts.get(&name), rollout.placements.get(&name))
+                else {
+                    continue;
+                };
+                let policy = rollout.policy();
+                let heard = host.liveness.last_heartbeat.unwrap_or(host.known_since);
+                let until = if is_left_out(placement) {
+                    let returned = is_online(host, policy.offline_after_secs, now);
+                    if returned { now } else { NEVER }
+                } else {
+                    consequence_at(placement, policy, heard.max(gate_opened))
+                };
+                rollout.move_silence(&name, Some(until));
+            }
+        }
+    }
+
+    /// Whether a host is left out of a rollout for its silence: it is taken in again when it speaks.
+    #[must_use]
+    pub fn is_left_out_for_silence(&self, host: &HostName) -> bool {
+        self.records(host).any(|(_, placement)| is_left_out(placement))
+    }
+}
+
+impl Rollout {
+    /// Brings a host's entry forward to what its record says, `heard` being when it last spoke.
+    pub(super) fn expect_silence(&mut self, name: &HostName, heard: Mono) {
+        let Some(placement) = self.placements.get(name) else { return };
+        let due = placement.silence_matters().then(|| {
+            let at = if is_left_out(placement) {
+                Mono::default()
+            } else {
+                consequence_at(placement, self.policy(), heard)
+            };
+            placement.silence_due.map_or(at, |known| known.min(at))
+        });
+        self.move_silence(name, due);
+    }
+
+    fn move_silence(&mut self, name: &HostName, due: Option<Mono>) {
+        let Some(placement) = self.placements.get_mut(name) else { return };
+        let before = std::mem::replace(&mut placement.silence_due, due);
+        if before == due {
+            return;
+        }
+        if let Some(before) = before {
+            self.quiet.remove(&(before, name.clone()));
+        }
+        if let Some(due) = due {
+            self.quiet.insert((due, name.clone()));
+        }
+    }
+}
+
+fn is_left_out(placement: &Placement) -> bool {
+    placement.skip == Some(SkipReason::Offline)
+}
+
+/// When a host that is silent since `heard` is left out or lost, whichever comes first. Whether the
+/// rollout is open is not asked: that changes without the host.
+fn consequence_at(placement: &Placement, policy: &Policy, heard: Mono) -> Mono {
+    let skip_after = policy.skip_offline_after_secs.map(|secs| secs.max(policy.offline_after_secs));
+    let in_flight = matches!(placement.record.state, HostState::Activating | HostState::Soaking);
+    let lost_after = (in_flight && !placement.lost)
+        .then(|| policy.activation_timeout_secs.saturating_add(policy.offline_after_secs));
+    // Silence is counted in whole seconds, and has to exceed the limit.
+    let first = [skip_after, lost_after].into_iter().flatten().min();
+    first.map_or(NEVER, |secs| heard.plus_secs(secs.saturating_add(1)))
+}
