@@ -60,10 +60,28 @@ pub fn chain_log(prev: &Sha256Hash, row: &EventItem) -> Sha256Hash {
 /// first) and the JCS of `{"at","event","seq"}`.
 #[must_use]
 pub fn chain_journal(prev: &Sha256Hash, entry: &JournalEntry) -> Sha256Hash {
+    chain_journal_bytes(prev, &journal_bytes(entry))
+}
+
+/// The same, of an entry that has been written by [`journal_bytes`].
+#[must_use]
+pub fn chain_journal_bytes(prev: &Sha256Hash, entry: &[u8]) -> Sha256Hash {
+    Sha256Hash::of_parts(&[&prev.0, entry])
+}
+
+/// The JCS of an entry, as journals chain it.
+#[must_use]
+pub fn journal_bytes(entry: &JournalEntry) -> Vec<u8> {
+    // Written out key by key, as the log's rows are.
     let mut out = Vec::with_capacity(512);
-    out.extend_from_slice(&prev.0);
-    write_with_library(&mut out, entry);
-    Sha256Hash::of(&out)
+    out.extend_from_slice(b"{\"at\":");
+    write_str(&mut out, &entry.at.to_string());
+    out.extend_from_slice(b",\"event\":");
+    write_value(&mut out, &serde_json::to_value(&entry.event).expect(WRITABLE));
+    out.extend_from_slice(b",\"seq\":");
+    write_value(&mut out, &Value::from(entry.seq.0));
+    out.push(b'}');
+    out
 }
 
 fn write_optional(out: &mut Vec<u8>, text: Option<&str>) {
@@ -250,6 +268,19 @@ mod tests {
         let bytes = br#"{"at":"2026-11-21T09:00:00.000Z","event":{"kind":"recovered"},"seq":1}"#;
         let zero = Sha256Hash::default();
         assert_eq!(chain_journal(&zero, &entry), Sha256Hash::of_parts(&[&[0; 32], bytes]));
+    }
+
+    #[test]
+    fn an_entry_is_written_as_the_library_writes_it() {
+        for event in [
+            Event::Refused,
+            Event::RollbackFailed { reason: "\u{20ac} \"\\\r\u{1f600}".to_owned() },
+            Event::RollbackComplete { closure: None, exit_code: -1 },
+        ] {
+            let entry = JournalEntry { seq: Seq(7), at: Timestamp::default(), event };
+            let library = serde_json_canonicalizer::to_vec(&entry).unwrap();
+            assert_eq!(journal_bytes(&entry), library);
+        }
     }
 
     proptest! {

@@ -110,7 +110,7 @@ impl Core {
         let row = HostRolloutRow {
             entry: placement.entry.clone(),
             record: placement.record.clone(),
-            journal: placement.journal.clone(),
+            journal: placement.journal.to_store(),
             marks: marks(placement, now),
             log_seq,
         };

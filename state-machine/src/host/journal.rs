@@ -1,14 +1,16 @@
 //! Which entry of which journal comes next: admission by sequence number, before the fold.
 //!
 //! A journal's seqs start at 1 and have no gaps. A refused event uses up its seq and is chained in its
-//! `refused` form (G29). The book is persisted beside the record.
+//! `refused` form (G29). The book is persisted beside the record, without the digests of its recent
+//! entries: they would be most of every row. After a restart a repeat with other content is found by the
+//! next heartbeat's head instead.
 //!
 //! Not here: whether an admitted event is allowed (see [`super::fold()`]).
 
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
-use wavegate_proto::canonical::chain_journal;
+use wavegate_proto::canonical::{chain_journal, chain_journal_bytes, journal_bytes};
 use wavegate_proto::event::{Event, JournalEntry};
 use wavegate_proto::ids::{JournalId, Seq, Sha256Hash};
 use wavegate_proto::wire::agent::JournalHead;
@@ -43,8 +45,9 @@ struct OpenJournal {
     head_if_accepted: Option<Sha256Hash>,
     #[serde(default)]
     refused: BTreeMap<Seq, String>,
-    #[serde(default)]
-    recent: BTreeMap<Seq, Sha256Hash>,
+    /// Digests of the last entries, the newest last.
+    #[serde(skip)]
+    recent: VecDeque<Sha256Hash>,
 }
 
 /// Journals that another has taken the place of, oldest first; at most [`MAX_CLOSED_JOURNALS`].
@@ -123,6 +126,17 @@ impl JournalBook {
         self.open.as_ref().map_or_else(Sha256Hash::default, |open| open.head)
     }
 
+    /// The book as it is persisted.
+    #[must_use]
+    pub fn to_store(&self) -> Self {
+        let open = self.open.as_ref().map(|open| OpenJournal {
+            refused: open.refused.clone(),
+            recent: VecDeque::new(),
+            ..*open
+        });
+        Self { open, closed: self.closed.clone() }
+    }
+
     /// What to do with `entry` of journal `id`. Changes nothing: follow it with [`Self::accepted`] or
     /// [`Self::refused`] when it was folded.
     #[must_use]
@@ -148,21 +162,23 @@ impl JournalBook {
     /// Notes that `entry` of journal `id` was folded.
     pub fn accepted(&mut self, id: JournalId, entry: &JournalEntry) {
         let open = self.open_for(id);
-        open.head = chain_journal(&open.head, entry);
+        let bytes = journal_bytes(entry);
+        open.head = chain_journal_bytes(&open.head, &bytes);
         open.head_if_accepted = None;
-        open.note(entry);
+        open.note(entry.seq, &bytes);
     }
 
     /// Notes that `entry` of journal `id` was refused with `reason`.
     pub fn refused(&mut self, id: JournalId, entry: &JournalEntry, reason: &str) {
         let open = self.open_for(id);
-        open.head_if_accepted = Some(chain_journal(&open.head, entry));
+        let bytes = journal_bytes(entry);
+        open.head_if_accepted = Some(chain_journal_bytes(&open.head, &bytes));
         open.head = chain_journal(&open.head, &refused_form(entry));
         open.refused.insert(entry.seq, reason.to_owned());
         while open.refused.len() > MAX_REFUSED {
             open.refused.pop_first();
         }
-        open.note(entry);
+        open.note(entry.seq, &bytes);
     }
 
     /// What `head`, named by an agent, says about its journal. Not judged beyond an unanswered seq.
@@ -194,7 +210,7 @@ impl JournalBook {
             head: Sha256Hash::default(),
             head_if_accepted: None,
             refused: BTreeMap::new(),
-            recent: BTreeMap::new(),
+            recent: VecDeque::new(),
         })
     }
 }
@@ -206,23 +222,31 @@ impl OpenJournal {
             let refused = || Admission::KnownRefused { reason: reason.clone() };
             return if as_refused { Admission::Known } else { refused() };
         }
-        match self.recent.get(&entry.seq) {
-            Some(digest) if *digest != digest_of(entry) => Admission::Diverged,
+        match self.digest(entry.seq) {
+            Some(digest) if digest != digest_of(&journal_bytes(entry)) => Admission::Diverged,
             Some(_) | None => Admission::Known,
         }
     }
 
-    fn note(&mut self, entry: &JournalEntry) {
-        self.last_seq = entry.seq;
-        self.recent.insert(entry.seq, digest_of(entry));
-        while self.recent.len() > MAX_RECENT_DIGESTS {
-            self.recent.pop_first();
+    /// The digest of an entry, while it is among the recent ones: they end with the last one, without
+    /// a gap.
+    fn digest(&self, seq: Seq) -> Option<Sha256Hash> {
+        let back = usize::try_from(self.last_seq.0.checked_sub(seq.0)?).ok()?;
+        let position = self.recent.len().checked_sub(back.checked_add(1)?)?;
+        self.recent.get(position).copied()
+    }
+
+    fn note(&mut self, seq: Seq, entry: &[u8]) {
+        self.last_seq = seq;
+        if self.recent.len() == MAX_RECENT_DIGESTS {
+            self.recent.pop_front();
         }
+        self.recent.push_back(digest_of(entry));
     }
 }
 
-fn digest_of(entry: &JournalEntry) -> Sha256Hash {
-    chain_journal(&Sha256Hash::default(), entry)
+fn digest_of(entry: &[u8]) -> Sha256Hash {
+    chain_journal_bytes(&Sha256Hash::default(), entry)
 }
 
 /// `entry` as it stands in a replay once it has been refused.

@@ -46,7 +46,36 @@ fn g3_a_refused_event_is_refused_again() {
     assert_eq!(book.admit(id(1), &entry(2, Event::Refused)), Admission::Known);
     assert_eq!(book.admit(id(1), &entry(3, complete())), Admission::Fold);
     let stored = serde_json::to_string(&book).unwrap();
-    assert_eq!(serde_json::from_str::<JournalBook>(&stored).unwrap(), book);
+    assert_eq!(serde_json::from_str::<JournalBook>(&stored).unwrap(), book.to_store());
+}
+
+#[test]
+fn what_is_stored_does_not_grow_with_the_journal_and_goes_on_after_a_restart() {
+    let stored = |book: &JournalBook| serde_json::to_string(&book.to_store()).unwrap();
+    assert_eq!(stored(&book(200)).len(), stored(&book(100)).len());
+    let mut restarted: JournalBook = serde_json::from_str(&stored(&book(3))).unwrap();
+    assert_eq!(restarted, book(3).to_store());
+    // Other content of an old seq is not seen here any more; the head tells.
+    assert_eq!(restarted.admit(id(1), &entry(2, ack(1))), Admission::Known);
+    restarted.accepted(id(1), &entry(4, complete()));
+    assert_eq!(restarted.head(), book(4).head());
+    assert_eq!(restarted.admit(id(1), &entry(4, ack(1))), Admission::Diverged);
+    assert_eq!(restarted.admit(id(1), &entry(3, ack(1))), Admission::Known);
+    let other = JournalHead {
+        journal_id: id(1),
+        first_seq: Seq(1),
+        last_seq: Seq(4),
+        head: Sha256Hash::of(b"x"),
+    };
+    assert_eq!(restarted.judge(&other), HeadVerdict::Diverged);
+}
+
+#[test]
+fn only_the_recent_entries_are_compared() {
+    let book = book(300);
+    assert_eq!(book.admit(id(1), &entry(300, ack(1))), Admission::Diverged);
+    assert_eq!(book.admit(id(1), &entry(45, ack(1))), Admission::Diverged);
+    assert_eq!(book.admit(id(1), &entry(44, ack(1))), Admission::Known);
 }
 
 #[test]
