@@ -4,7 +4,7 @@
 use wavegate_proto::event::{Event, FailureClass, JournalEntry};
 use wavegate_proto::ids::LogSeq;
 use wavegate_proto::time::Now;
-use wavegate_reconciler::fleet::placement::SkipReason;
+use wavegate_reconciler::fleet::placement::{Placement, SkipReason};
 use wavegate_state_machine::host::Origin;
 
 use super::Core;
@@ -84,9 +84,12 @@ impl Core {
 
     /// A host that speaks is neither lost nor left out for silence.
     fn first_contact(&mut self, now: Now, place: &Place) {
-        self.fleet.change(&place.0, &place.1, |placement| placement.lost = false);
-        let placement = self.fleet.placement(&place.0, &place.1);
-        if placement.is_some_and(|p| p.skip == Some(SkipReason::Offline)) {
+        let Some(placement) = self.fleet.placement(&place.0, &place.1) else { return };
+        let (lost, skip) = (placement.lost, placement.skip);
+        if lost {
+            self.fleet.change(&place.0, &place.1, |placement| placement.lost = false);
+        }
+        if skip == Some(SkipReason::Offline) {
             self.set_skip(now, place, None);
         }
     }
