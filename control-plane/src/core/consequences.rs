@@ -4,7 +4,7 @@
 use wavegate_proto::event::{Event, FailureClass, JournalEntry};
 use wavegate_proto::ids::LogSeq;
 use wavegate_proto::time::Now;
-use wavegate_reconciler::fleet::placement::{Placement, SkipReason};
+use wavegate_reconciler::fleet::placement::SkipReason;
 use wavegate_state_machine::host::Origin;
 
 use super::Core;

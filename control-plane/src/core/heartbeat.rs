@@ -76,7 +76,7 @@ impl Core {
         live.resources = heartbeat.resources;
         live.current_closure = Some(heartbeat.current_closure.clone());
         host.replays.retain(|rollout_id, _| heartbeat.rollouts.contains_key(rollout_id));
-        if counts_differently || self.fleet.is_left_out_for_silence(name) {
+        if counts_differently || self.fleet.is_set_aside_for_silence(name) {
             self.fleet.refresh(name);
         }
         self.unflushed.insert(name.clone());

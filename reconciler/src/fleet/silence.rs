@@ -34,9 +34,11 @@ impl Fleet {
                 };
                 let policy = rollout.policy();
                 let heard = host.liveness.last_heartbeat.unwrap_or(host.known_since);
-                let until = if is_left_out(placement) {
-                    let returned = is_online(host, policy.offline_after_secs, now);
-                    if returned { now } else { NEVER }
+                let returned = is_online(host, policy.offline_after_secs, now);
+                let until = if returned && is_set_aside(placement) {
+                    now
+                } else if placement.skip.is_some() {
+                    NEVER
                 } else {
                     consequence_at(placement, policy, heard.max(gate_opened))
                 };
@@ -45,10 +47,11 @@ impl Fleet {
         }
     }
 
-    /// Whether a host is left out of a rollout for its silence: it is taken in again when it speaks.
+    /// Whether a host is left out of a rollout or shown as lost for its silence: that ends when it
+    /// speaks.
     #[must_use]
-    pub fn is_left_out_for_silence(&self, host: &HostName) -> bool {
-        self.records(host).any(|(_, placement)| is_left_out(placement))
+    pub fn is_set_aside_for_silence(&self, host: &HostName) -> bool {
+        self.records(host).any(|(_, placement)| is_set_aside(placement))
     }
 }
 
@@ -57,7 +60,7 @@ impl Rollout {
     pub(super) fn expect_silence(&mut self, name: &HostName, heard: Mono) {
         let Some(placement) = self.placements.get(name) else { return };
         let due = placement.silence_matters().then(|| {
-            let at = if is_left_out(placement) {
+            let at = if is_set_aside(placement) {
                 Mono::default()
             } else {
                 consequence_at(placement, self.policy(), heard)
@@ -82,8 +85,8 @@ impl Rollout {
     }
 }
 
-fn is_left_out(placement: &Placement) -> bool {
-    placement.skip == Some(SkipReason::Offline)
+fn is_set_aside(placement: &Placement) -> bool {
+    placement.lost || placement.skip == Some(SkipReason::Offline)
 }
 
 /// When a host that is silent since `heard` is left out or lost, whichever comes first. Whether the

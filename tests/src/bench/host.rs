@@ -127,6 +127,7 @@ impl Host {
             uptime_secs: 86_400,
             at: wall(),
             cp_epoch: None,
+            checkpoint: None,
             serial: Serial(1),
             current_closure: if started { Some(Scene::closure()?) } else { None },
             marks_version: 0,
