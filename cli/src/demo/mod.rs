@@ -50,8 +50,20 @@ pub struct DemoArgs {
 /// # Errors
 /// When something was not observed.
 pub(crate) fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    match told(args, out) {
+        Ok(summary) => Ok(writeln!(out, "demo: ok ({summary})")?),
+        Err(failure) => {
+            writeln!(out, "demo: FAILED: {}", failure.message)?;
+            let message = "the demo has not shown what it should";
+            Err(Failure { message: message.to_owned(), reason: ExitReason::Refused, ..failure })
+        }
+    }
+}
+
+/// The summary of the story, when all of it was observed.
+fn told(args: &DemoArgs, out: &mut dyn Write) -> Result<String, Failure> {
     let scene = Scene::prepare(args.dir.as_deref(), args.hosts, args.seed)?;
-    let told = block_on(async {
+    block_on(async {
         let view = View::new(out);
         let mut story = Story::new(scene, view)?;
         let told = story.tell().await;
@@ -60,12 +72,5 @@ pub(crate) fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<(), Failure> {
         }
         story.end(told.is_ok() && args.dir.is_none()).await;
         told
-    });
-    match told {
-        Ok(summary) => Ok(writeln!(out, "demo: ok ({summary})")?),
-        Err(failure) => {
-            writeln!(out, "demo: FAILED: {}", failure.message)?;
-            Err(Failure::new(ExitReason::Refused, "the demo has not shown what it should"))
-        }
-    }
+    })
 }
