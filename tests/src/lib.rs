@@ -5,5 +5,6 @@
 
 pub mod bench;
 pub mod doc_commands;
+pub mod processes;
 pub mod release_kit;
 pub mod sim;

@@ -1,0 +1,68 @@
+//! The agents of a fleet.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::process::Stdio;
+
+use wavegate_proto::ids::HostName;
+
+use super::folder::Folder;
+use super::program::{Process, wavegate};
+
+/// One agent a host.
+pub struct Agents<'a> {
+    folder: &'a Folder,
+    url: String,
+    running: BTreeMap<HostName, Process>,
+}
+
+impl<'a> Agents<'a> {
+    /// Starts the agent of every host.
+    pub fn start(folder: &'a Folder, url: &str) -> Self {
+        let mut agents = Self { folder, url: url.to_owned(), running: BTreeMap::new() };
+        for host in &folder.hosts {
+            agents.start_again(host);
+        }
+        agents
+    }
+
+    pub fn start_again(&mut self, host: &HostName) {
+        let folder = self.folder;
+        let log = folder.path("logs").join(format!("{host}.log"));
+        let said = File::options().create(true).append(true).open(log).unwrap();
+        let mut command = wavegate();
+        command.args(["agent", "run", "--url", &self.url]);
+        for (flag, path) in [
+            ("--state-dir", folder.agent_state(host)),
+            ("--root", folder.root(host)),
+            ("--trust", folder.path("trust.json")),
+            ("--ca", folder.path("ca/ca.pem")),
+            ("--cert", folder.path(format!("certs/host-{host}.pem"))),
+            ("--key", folder.path(format!("certs/host-{host}.key"))),
+        ] {
+            command.arg(flag).arg(path);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+        let process = Process::start(format!("the agent of {host}"), &mut command);
+        self.running.insert(host.clone(), process);
+    }
+
+    /// `kill -9`.
+    pub fn kill_9(&mut self, host: &HostName) {
+        self.running.remove(host).unwrap().kill_9();
+    }
+
+    /// Every agent runs.
+    ///
+    /// # Panics
+    /// When one has ended by itself.
+    pub fn expect_running(&mut self) {
+        for (host, process) in &mut self.running {
+            if let Some(status) = process.ended() {
+                let log = self.folder.path("logs").join(format!("{host}.log"));
+                let said = std::fs::read_to_string(log).unwrap_or_default();
+                panic!("the agent of {host} ended: {status}\n{said}");
+            }
+        }
+    }
+}
