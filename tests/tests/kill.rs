@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use serde_json::Value;
 use wavegate_control_plane::store::check::check;
-use wavegate_proto::wire::operator::{Outcome, RolloutDocument, RolloutState};
+use wavegate_proto::wire::operator::{Outcome, RolloutDocument, RolloutState, Status};
 use wavegate_tests::processes::agents::Agents;
 use wavegate_tests::processes::control_plane::ControlPlane;
 use wavegate_tests::processes::folder::{Content, DATA, Files, Folder, Plan, Wave, files_of};
@@ -142,6 +142,10 @@ fn expect_equal(found: &Files, wanted: &Files, whose: &str) {
 /// What must hold of the log and the journals in the end.
 fn expect_nothing_lost(folder: &Folder, mut control_plane: ControlPlane<'_>, ledger: &Ledger) {
     let log = control_plane.reader().log().unwrap();
+    let mut rollouts = control_plane.reader().get::<Status>("/v1/status").unwrap().rollouts;
+    rollouts.pop();
+    let open = rollouts.iter().find(|rollout| rollout.state != RolloutState::Superseded);
+    assert!(open.is_none(), "E11: a newer release has taken its place: {open:?}");
     expect_whole(&log);
     expect_one_start_an_attempt(&log);
     ledger.expect_in(&log);

@@ -98,7 +98,8 @@ fn compare(path: &str, now: &Value, was: &Value, found: &mut Vec<String>) {
     match (now, was) {
         (Value::Object(now), Value::Object(was)) => {
             for name in now.keys().chain(was.keys().filter(|name| !now.contains_key(*name))) {
-                let of = |fields: &Map<String, Value>| fields.get(name).cloned().unwrap_or_default();
+                let of =
+                    |fields: &Map<String, Value>| fields.get(name).cloned().unwrap_or_default();
                 compare(&format!("{path} {name}"), &of(now), &of(was), found);
             }
         }
@@ -117,6 +118,12 @@ fn strip(mut document: Value) -> Value {
     document
 }
 
+fn forget_since(items: &mut [Value]) {
+    for item in items {
+        item["since"].take();
+    }
+}
+
 fn strip_in_place(document: &mut Value) {
     match document {
         Value::Array(items) => items.iter_mut().for_each(strip_in_place),
@@ -126,11 +133,14 @@ fn strip_in_place(document: &mut Value) {
             if waits {
                 fields.remove("state_since");
             }
+            // Since when a gate holds a host, and so in which order hosts wait.
             if let Some(Value::Array(waiting)) = fields.get_mut("waiting_for") {
-                for item in waiting.iter_mut() {
-                    item["since"].take();
-                }
+                forget_since(waiting);
                 waiting.sort_by_key(|item| item["host"].to_string());
+            }
+            let held = fields.get("decision").is_some_and(|decision| decision == "wait");
+            if let Some(Value::Array(reasons)) = fields.get_mut("reasons").filter(|_| held) {
+                forget_since(reasons);
             }
             fields.values_mut().for_each(strip_in_place);
         }
