@@ -37,7 +37,21 @@ impl Core {
         }
     }
 
+    /// Hands a lease to the poll that waits for it.
+    pub(super) fn hand_over(&mut self, now: Now, host: &HostName) {
+        if let Some(dispatch) = self.open_dispatch(now, host)
+            && let Some(waiting) = self.polls.remove(host)
+        {
+            self.reply(waiting, Answer::Dispatch(Some(Box::new(dispatch))));
+        }
+    }
+
+    /// The lease a host may have now. One from before the start waits until the host has reported: an
+    /// older database that was put back may offer what the host has long done (D7).
     fn open_dispatch(&self, now: Now, host: &HostName) -> Option<Dispatch> {
+        if self.fleet.recovering.unreported.contains(host) {
+            return None;
+        }
         self.fleet.records(host).find_map(|(rollout, placement)| {
             let lease = placement.lease.as_ref().filter(|lease| now.mono < lease.expires)?;
             Some(dispatch_of(&rollout.id, placement, lease))
@@ -67,12 +81,7 @@ impl Core {
         let Some(lease) = lease else { return };
         self.leases.insert((lease.expires, place.clone()));
         self.note_dispatch(now, place, &lease);
-        if let Some(placement) = self.fleet.placement(rollout_id, host) {
-            let dispatch = dispatch_of(rollout_id, placement, &lease);
-            if let Some(waiting) = self.polls.remove(host) {
-                self.reply(waiting, Answer::Dispatch(Some(Box::new(dispatch))));
-            }
-        }
+        self.hand_over(now, host);
     }
 
     fn note_dispatch(&mut self, now: Now, (rollout_id, host): &Place, lease: &Lease) {

@@ -72,7 +72,7 @@ impl Core {
                 break;
             }
         }
-        self.settle_replay(place);
+        self.settle_replay(now, place);
         self.advance(now, &place.0);
         let last_seq = self.last_seq_of(place);
         match stop {
@@ -224,19 +224,20 @@ impl Core {
     }
 
     /// Whether everything that was asked for has been sent again.
-    fn settle_replay(&mut self, place: &Place) {
+    fn settle_replay(&mut self, now: Now, place: &Place) {
         let last_seq = self.last_seq_of(place);
         let (rollout_id, host) = place;
         if let Some(h) = self.fleet.hosts.get_mut(host)
             && h.replays.get(rollout_id).is_some_and(|asked| asked.up_to <= last_seq)
         {
             h.replays.remove(rollout_id);
-            self.reported(host);
+            self.reported(now, host);
         }
     }
 
-    /// A host with nothing left to send again no longer holds the recovering gate.
-    pub(super) fn reported(&mut self, host: &HostName) {
+    /// A host with nothing left to send again no longer holds the recovering gate, and gets the lease it
+    /// had before the start, if that still stands.
+    pub(super) fn reported(&mut self, now: Now, host: &HostName) {
         let heard = self
             .fleet
             .hosts
@@ -245,6 +246,7 @@ impl Core {
         if heard && self.fleet.recovering.unreported.remove(host) {
             self.fleet.refresh(host);
             self.touch_rollouts_of(host);
+            self.hand_over(now, host);
         }
     }
 

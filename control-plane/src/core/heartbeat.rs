@@ -37,7 +37,7 @@ impl Core {
         }
         let (replay, new_journal) = self.compare_journals(now, host, &heartbeat.rollouts);
         self.conclude_without_journal(now, host, heartbeat);
-        self.reported(host);
+        self.reported(now, host);
         let answer = HeartbeatAnswer {
             cp_epoch: self.cp_epoch,
             now: now.wall,

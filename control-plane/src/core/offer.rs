@@ -37,7 +37,7 @@ impl Core {
                 if let Some(h) = self.fleet.hosts.get_mut(host) {
                     h.replays.remove(&plan.header.rollout_id());
                 }
-                self.reported(host);
+                self.reported(now, host);
                 Answer::Problem(problem)
             }
         };

@@ -1,12 +1,13 @@
 //! A restarted, and a wiped, control plane: the same picture again, and nobody touched who should
 //! not be.
 
+use wavegate_control_plane::core::{Answer, Input};
 use wavegate_proto::event::ProbeOutcome;
 use wavegate_proto::record::HostState;
 use wavegate_proto::wire::operator::RolloutState;
 use wavegate_tests::release_kit::closure;
 
-use crate::harness::{Cp, equal_but_for, hours, id, minutes};
+use crate::harness::{Cp, equal_but_for, hours, id, minutes, name};
 use crate::{on_channel, patient, release, with_policy};
 
 /// What only the old database could know.
@@ -236,4 +237,29 @@ fn d2_history_offered_by_several_hosts_is_written_with_its_own_rows() {
     let placements = &cp.core.fleet().rollouts[&id("stable@r1")].placements;
     assert!(placements.values().all(|p| p.record.state == HostState::Converged));
     assert_eq!(placements.len(), 3);
+}
+
+/// D7: the copy that was put back has a lease that the host has long used: it is not offered again.
+#[test]
+fn d7_a_lease_of_an_older_database_waits_until_the_host_has_reported() {
+    let mut cp = Cp::with(&[release("r1", "one", &[2])]);
+    let lease = cp.dispatch("host-02").unwrap();
+    assert_eq!(cp.dispatched(), ["host-01", "host-02"]);
+    let copy = cp.disk.clone();
+    cp.converge("host-01");
+    cp.disk = copy;
+    cp.restart();
+    assert_eq!(cp.dispatch("host-01"), None, "not before it has said what it did");
+    assert_eq!(cp.dispatch("host-02"), None);
+    let host = name("host-02");
+    let parked = cp.send(|reply| Input::Poll { host, reply });
+    assert!(parked.is_none(), "{parked:?}");
+    cp.everybody_reports();
+    let handed_over = cp.answers.values().find_map(|answer| {
+        if let Answer::Dispatch(dispatch) = answer { dispatch.as_deref() } else { None }
+    });
+    assert_eq!(handed_over, Some(&lease), "the other host gets its own at once");
+    assert_eq!(cp.state("host-01"), HostState::Converged);
+    assert_eq!(cp.dispatch("host-01"), None);
+    assert_eq!(cp.dispatched(), ["host-02"]);
 }
