@@ -97,10 +97,8 @@ impl<'a> Publisher<'a> {
 
     fn ended(&self) -> Result<RolloutDocument, String> {
         let rollout = self.reader.rollout(&format!("stable@r{}", self.number))?;
-        match rollout.state {
-            RolloutState::Terminal | RolloutState::Reverted => Ok(rollout),
-            _ => Err(format!("{rollout:?}")),
-        }
+        let is_over = matches!(rollout.state, RolloutState::Terminal | RolloutState::Reverted);
+        if is_over { Ok(rollout) } else { Err(format!("{rollout:?}")) }
     }
 
     fn expect_halted(&self, rollout: &RolloutDocument) {

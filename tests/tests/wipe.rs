@@ -301,7 +301,8 @@ fn expect_once(scene: &Scene<'_>, log: &[EventItem], settled: &BTreeSet<String>)
     let (folder, rollout) = (scene.folder, scene.current());
     expect_whole(log);
     expect_one_start_an_attempt(log);
-    for row in log.iter().filter(|row| row.kind == "dispatch_issued") {
+    let started = log.iter().rposition(|row| row.kind == "cp_started").unwrap();
+    for row in log[started..].iter().filter(|row| row.kind == "dispatch_issued") {
         let again = row.rollout_id.as_ref().is_some_and(|id| id.to_string() == rollout)
             && settled.contains(row.host.as_ref().unwrap().as_str());
         assert!(!again, "dispatched again after the loss: {row:?}");

@@ -186,6 +186,16 @@ impl Folder {
     }
 }
 
+/// After a failure the folder stays, with the logs of every process.
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.dir.disable_cleanup(true);
+            eprintln!("kept, with logs/: {}", self.dir.path().display());
+        }
+    }
+}
+
 const CONF: &str = "srv/app.conf";
 
 /// The longest file of a release; it begins with the release's number.

@@ -25,10 +25,10 @@ pub fn most_at_once(ledger: &Ledger, rollout: &str, members: &BTreeSet<String>) 
         if rollout_id != rollout || !members.contains(host) {
             continue;
         }
-        match &entry.event {
-            Event::ActivationStarted { .. } => changes.push((entry.at, 1)),
-            Event::Converged { .. } => changes.push((entry.at, -1)),
-            _ => {}
+        if matches!(entry.event, Event::ActivationStarted { .. }) {
+            changes.push((entry.at, 1));
+        } else if matches!(entry.event, Event::Converged { .. }) {
+            changes.push((entry.at, -1));
         }
     }
     // An end at the same millisecond frees the slot first.
