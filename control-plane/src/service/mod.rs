@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, watch};
 
+use self::committer::{Outstanding, Told};
 use self::reducer::Log;
 use crate::clock::Clock;
 use crate::core::{Answer, Core, Input, Output, Token};
@@ -65,16 +66,13 @@ impl Service {
         let (batches, work) = mpsc::channel(1);
         let (fail, failed) = watch::channel(None);
         let (end, committed) = watch::channel(store.log_end());
+        let outstanding = Outstanding::default();
+        let told = Told { outstanding: outstanding.clone(), end, failed: fail };
         let committer = std::thread::Builder::new()
             .name("commit".to_owned())
-            .spawn(move || committer::run(store, work, &end, &fail))?;
-        let reducer = reducer::Reducer::new(
-            core,
-            clock,
-            inputs,
-            batches,
-            Log { committed, reader: log, queue: queue.downgrade() },
-        );
+            .spawn(move || committer::run(store, work, &told))?;
+        let log = Log { outstanding, committed, reader: log, queue: queue.downgrade() };
+        let reducer = reducer::Reducer::new(core, clock, inputs, batches, log);
         let reducer = tokio::spawn(reducer.run(first));
         Ok(Self { handle: Handle::new(queue), reducer, committer, failed })
     }

@@ -1,6 +1,7 @@
 //! The task that owns the core: drains the queue in batches, decides, hands each batch to the commit
 //! thread. It may decide on the next batch while the one before is being committed; answers keep
-//! their order, since all of them go through the commit thread.
+//! their order, since all of them go through the commit thread; those of a batch that writes nothing are
+//! given at once when nothing is being committed, since then all that they tell is on disk.
 //!
 //! Not here: committing (see `committer`).
 
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use wavegate_proto::ids::HostName;
 
-use super::committer::Batch;
+use super::committer::{Batch, Outstanding};
 use super::{Message, Replier, metrics};
 use crate::clock::Clock;
 use crate::core::{Core, Input, LogEnd, Output, Token};
@@ -35,8 +36,10 @@ pub(super) struct Reducer {
     log: Log,
 }
 
-/// What is committed.
+/// What becomes of what is decided.
 pub(super) struct Log {
+    /// Batches that are not committed and answered yet.
+    pub(super) outstanding: Outstanding,
     /// How far it goes.
     pub(super) committed: watch::Receiver<LogEnd>,
     pub(super) reader: EventReader,
@@ -59,7 +62,7 @@ impl Reducer {
     pub(super) async fn run(mut self, first: Vec<Output>) {
         let mut batch = Batch::default();
         self.collect(&mut batch, first);
-        if self.batches.send(batch).await.is_err() {
+        if self.hand_over(batch).await.is_err() {
             return;
         }
         let mut messages = Vec::with_capacity(MAX_BATCH);
@@ -76,10 +79,20 @@ impl Reducer {
             let stop = messages.iter().any(|message| matches!(message, Message::Stop));
             let batch = self.decide(&mut messages);
             // The commit thread is gone: a commit failed, and nothing may be decided any more.
-            if self.batches.send(batch).await.is_err() || stop {
+            if self.hand_over(batch).await.is_err() || stop {
                 return;
             }
         }
+    }
+
+    /// D1: an answer goes out when everything it tells is committed.
+    async fn hand_over(&self, batch: Batch) -> Result<(), mpsc::error::SendError<Batch>> {
+        if batch.writes.is_empty() && self.log.outstanding.is_none() {
+            batch.answer();
+            return Ok(());
+        }
+        self.log.outstanding.add_one();
+        self.batches.send(batch).await
     }
 
     fn next_tick(&self) -> Instant {
