@@ -33,6 +33,10 @@ impl Revocations {
     #[must_use]
     pub fn is_revoked(&self, identity: &Identity) -> bool {
         let cut_offs = self.cut_offs.load();
+        // Asked for each request, and hardly any fleet revokes anybody.
+        if cut_offs.is_empty() {
+            return false;
+        }
         cut_offs
             .get(&identity.caller.subject())
             .is_some_and(|cut_off| identity.not_before < *cut_off)

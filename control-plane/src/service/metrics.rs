@@ -89,7 +89,8 @@ pub(super) fn count_event(write: &Write) {
 
 /// Counts a heartbeat.
 pub(crate) fn count_heartbeat() {
-    metrics::counter!(HEARTBEATS).increment(1);
+    static COUNTER: OnceLock<metrics::Counter> = OnceLock::new();
+    COUNTER.get_or_init(|| metrics::counter!(HEARTBEATS)).increment(1);
 }
 
 /// Everything as Prometheus reads it.

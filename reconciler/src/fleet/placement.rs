@@ -45,6 +45,10 @@ pub(super) struct Counted {
     pub(super) class: HostClass,
     pub(super) state: HostState,
     pub(super) unhealthy: bool,
+    /// Whether it stands among its rollout's candidates.
+    pub(super) candidate: bool,
+    /// Whether it stands among those that do not wait for their wave.
+    pub(super) express: bool,
 }
 
 /// The permission to start, until it lapses.

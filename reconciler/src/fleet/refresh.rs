@@ -7,11 +7,13 @@ use std::collections::BTreeSet;
 
 use wavegate_proto::ids::{BudgetId, HostName, RolloutId, WaveIndex};
 use wavegate_proto::record::HostState;
+use wavegate_proto::time::Mono;
 
 use super::Fleet;
 use super::host::{Contribution, Host, SlotUse};
 use super::placement::{Counted, Placement};
 use super::rollout::Rollout;
+use super::silence::silence_moves;
 
 impl Fleet {
     /// Adds a rollout and takes its budgets into account.
@@ -88,8 +90,7 @@ impl Fleet {
             let express = self.is_express(name, id);
             let unknown = self.recovering.unreported.contains(name);
             if let Some(rollout) = self.rollouts.get_mut(id) {
-                rollout.recount(name, unknown, express);
-                rollout.expect_silence(name, heard);
+                rollout.recount(name, unknown, express, heard);
             }
         }
         self.recontribute(name);
@@ -98,8 +99,10 @@ impl Fleet {
     /// Whether a candidate does not wait for its wave: nothing changes for it, or it is broken and
     /// this is its fix (G19).
     fn is_express(&self, host: &HostName, rollout: &RolloutId) -> bool {
-        self.rollouts.get(rollout).is_some_and(Rollout::is_open)
-            && self.placement(rollout, host).is_some_and(Placement::is_candidate)
+        let candidate = |r: &Rollout| {
+            r.is_open() && r.placements.get(host).is_some_and(Placement::is_candidate)
+        };
+        self.rollouts.get(rollout).is_some_and(candidate)
             && (self.is_no_change(host, rollout) || self.is_broken_elsewhere(host, rollout))
     }
 
@@ -189,11 +192,7 @@ impl Fleet {
     }
 
     /// Adds a host, or finds it.
-    pub fn host_entry(
-        &mut self,
-        name: &HostName,
-        known_since: wavegate_proto::time::Mono,
-    ) -> &mut Host {
+    pub fn host_entry(&mut self, name: &HostName, known_since: Mono) -> &mut Host {
         self.hosts.entry(name.clone()).or_insert_with(|| Host::new(known_since))
     }
 }
@@ -214,25 +213,32 @@ impl Rollout {
         self.express.remove(name);
     }
 
-    fn recount(&mut self, name: &HostName, unknown: bool, express: bool) {
-        let infra_retries = self.policy().infra_retries;
+    fn recount(&mut self, name: &HostName, unknown: bool, express: bool, heard: Mono) {
+        let infra_retries = self.manifest.header.policy.infra_retries;
         let Some(placement) = self.placements.get_mut(name) else { return };
         let counted = Counted {
             class: placement.classify(unknown, infra_retries),
             state: placement.record.state,
             unhealthy: placement.is_unhealthy(),
+            candidate: placement.is_candidate(),
+            express,
         };
         let before = placement.counted.replace(counted);
         let key = (placement.entry.wave, name.clone());
-        let candidate = placement.is_candidate();
+        let silence = silence_moves(placement, &self.manifest.header.policy, heard);
         if let Some(wave) = self.waves.get_mut(wave_position(placement.entry.wave)) {
             if let Some(before) = before {
                 wave.remove(before);
             }
             wave.add(counted);
         }
-        keep(&mut self.candidates, key, candidate);
-        keep(&mut self.express, name.clone(), express);
+        if before.is_some_and(|b| b.candidate) != counted.candidate {
+            keep(&mut self.candidates, key, counted.candidate);
+        }
+        if before.is_some_and(|b| b.express) != express {
+            keep(&mut self.express, name.clone(), express);
+        }
+        self.place_silence(name, silence);
     }
 }
 

@@ -28,11 +28,11 @@ impl Fleet {
             let due: Vec<HostName> = rollout.quiet_hosts(now).cloned().collect();
             for name in due {
                 let (Some(host), Some(placement)) =
-                    (hosts.get(&name), rollout.placements.get(&name))
+                    (hosts.get(&name), rollout.placements.get_mut(&name))
                 else {
                     continue;
                 };
-                let policy = rollout.policy();
+                let policy = &rollout.manifest.header.policy;
                 let heard = host.liveness.last_heartbeat.unwrap_or(host.known_since);
                 let returned = is_online(host, policy.offline_after_secs, now);
                 let until = if returned && is_set_aside(placement) {
@@ -42,7 +42,8 @@ impl Fleet {
                 } else {
                     consequence_at(placement, policy, heard.max(gate_opened))
                 };
-                rollout.move_silence(&name, Some(until));
+                let moves = moves(placement, Some(until));
+                rollout.place_silence(&name, moves);
             }
         }
     }
@@ -55,27 +56,31 @@ impl Fleet {
     }
 }
 
-impl Rollout {
-    /// Brings a host's entry forward to what its record says, `heard` being when it last spoke.
-    pub(super) fn expect_silence(&mut self, name: &HostName, heard: Mono) {
-        let Some(placement) = self.placements.get(name) else { return };
-        let due = placement.silence_matters().then(|| {
-            let at = if is_set_aside(placement) {
-                Mono::default()
-            } else {
-                consequence_at(placement, self.policy(), heard)
-            };
-            placement.silence_due.map_or(at, |known| known.min(at))
-        });
-        self.move_silence(name, due);
-    }
+/// An entry of the set that moves: where it was, where it is now.
+pub(super) type Moves = Option<(Option<Mono>, Option<Mono>)>;
 
-    fn move_silence(&mut self, name: &HostName, due: Option<Mono>) {
-        let Some(placement) = self.placements.get_mut(name) else { return };
-        let before = std::mem::replace(&mut placement.silence_due, due);
-        if before == due {
-            return;
-        }
+/// Brings a host's entry forward to what its record says, `heard` being when it last spoke.
+pub(super) fn silence_moves(placement: &mut Placement, policy: &Policy, heard: Mono) -> Moves {
+    let due = placement.silence_matters().then(|| {
+        let at = if is_set_aside(placement) {
+            Mono::default()
+        } else {
+            consequence_at(placement, policy, heard)
+        };
+        placement.silence_due.map_or(at, |known| known.min(at))
+    });
+    moves(placement, due)
+}
+
+fn moves(placement: &mut Placement, due: Option<Mono>) -> Moves {
+    let before = std::mem::replace(&mut placement.silence_due, due);
+    (before != due).then_some((before, due))
+}
+
+impl Rollout {
+    /// Puts a host's entry where it belongs now.
+    pub(super) fn place_silence(&mut self, name: &HostName, moves: Moves) {
+        let Some((before, due)) = moves else { return };
         if let Some(before) = before {
             self.quiet.remove(&(before, name.clone()));
         }
