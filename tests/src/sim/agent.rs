@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use wavegate_proto::artifact::proof::verify_rollout_proof;
 use wavegate_proto::ids::{BootId, ClosureId, HostName, JournalId, RolloutId, Seq};
+use wavegate_proto::record::HostState;
 use wavegate_proto::time::{Mono, Now};
 use wavegate_proto::wire::agent::{Dispatch, Rejected, RolloutProof};
 use wavegate_state_machine::agent::{
@@ -59,6 +60,8 @@ pub(super) struct Agent {
     pub next_heartbeat: Mono,
     /// When it is looked at next, in milliseconds of the world.
     pub next_tick: u64,
+    /// Until when it does not start, in milliseconds of the world.
+    pub away_until: u64,
     /// Rises whenever something under way must not be taken for something newer.
     pub generation: u64,
 }
@@ -89,6 +92,7 @@ impl Agent {
             heartbeat: None,
             next_heartbeat: Mono::default(),
             next_tick: 0,
+            away_until: 0,
             generation: 0,
         }
     }
@@ -123,6 +127,16 @@ impl Agent {
             probes: probes(),
             entries: journal.entries.clone(),
         }
+    }
+
+    /// Whether it soaks under some rollout.
+    pub(super) fn soaks(&self) -> bool {
+        let mut records = self.core.iter().flat_map(AgentCore::records);
+        records.any(|record| record.state == HostState::Soaking)
+    }
+
+    pub(super) fn rolls_back(&self) -> bool {
+        matches!(self.work, Some((_, Work::RollingBack { .. })))
     }
 
     /// The agent's process dies: only the disk is left.

@@ -6,6 +6,7 @@ use wavegate_control_plane::core::{Core, LogRow, Write};
 use wavegate_proto::ids::{Attempt, ClosureId, HostName, JournalId, RolloutId, Seq};
 use wavegate_proto::record::{HostRecord, HostState};
 use wavegate_proto::wire::operator::RolloutState;
+use wavegate_reconciler::fleet::placement::Placement;
 
 /// What the judge remembers, across wipes.
 #[derive(Default)]
@@ -107,8 +108,15 @@ impl Judge {
         let Some(lease) = &placement.lease else { return };
         let failures = rollout.placements.values().filter(|p| p.is_artifact_failure()).count();
         assert_eq!(failures, 0, "{id} has failures and {host} is dispatched");
-        let earlier = rollout.placements.values().filter(|p| p.entry.wave < placement.entry.wave);
-        let open = earlier.filter(|p| !settled(&p.record)).count();
+        let earlier =
+            || rollout.placements.values().filter(|p| p.entry.wave < placement.entry.wave);
+        let open = earlier().filter(|p| !settled(&p.record) && p.skip.is_none() && !p.lost).count();
+        for (index, wave) in rollout.waves().iter().enumerate() {
+            let here = |p: &&Placement| p.lost && usize::try_from(p.entry.wave.0) == Ok(index);
+            let lost = earlier().filter(here).count() as u64;
+            let tolerated = wave.max_infra_failures(rollout.policy());
+            assert!(lost <= tolerated, "{host} goes before {lost} lost hosts of wave {index}");
+        }
         let fix = fleet.is_broken_elsewhere(host, id);
         assert!(open == 0 || lease.no_change || fix, "{host} goes before {open} of earlier waves");
     }

@@ -10,6 +10,7 @@ mod control_plane;
 mod disk;
 mod invariants;
 mod network;
+pub mod tally;
 mod world;
 
 pub use behaviour::{Behaviour, Health};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use wavegate_control_plane::core::{Answer, Input, Token};
+use wavegate_control_plane::core::{Answer, Input, Token, Write};
 use wavegate_proto::artifact::release::Release;
 use wavegate_proto::artifact::verified::Verified;
 use wavegate_proto::ids::{ClosureId, CpEpoch, HostName};
@@ -17,6 +17,7 @@ use super::control_plane::{ControlPlane, Decided};
 use super::disk::Disk;
 use super::invariants::Judge;
 use super::network::{Request, Response};
+use super::tally::{Rare, Tally};
 use crate::release_kit::{ChannelSpec, Kit, host_name};
 
 mod host_steps;
@@ -65,7 +66,7 @@ pub struct World {
     pub(super) release: Option<Arc<Verified<Release>>>,
     pub(super) ids: u128,
     pub(super) numbers: u64,
-    pub events_seen: u64,
+    pub tally: Tally,
 }
 
 /// When the simulation begins: 2026-11-21T09:00:00Z.
@@ -91,7 +92,7 @@ impl World {
             release: None,
             ids: 1 << 64,
             numbers: 0,
-            events_seen: 0,
+            tally: Tally { seeds: 1, ..Tally::default() },
         };
         world.push(0, Event::ControlPlaneStart);
         for number in 1..=hosts {
@@ -140,15 +141,40 @@ impl World {
 
     /// The database is deleted while the control plane is down; the release folder is left.
     pub fn wipe(&mut self) {
-        self.set_back(Disk::default());
+        if self.agents.values().any(Agent::soaks) {
+            self.tally.reach(Rare::WipeDuringSoak);
+        }
+        if self.agents.values().any(Agent::rolls_back) {
+            self.tally.reach(Rare::WipeDuringRollback);
+        }
+        self.replace_database(Disk::default());
     }
 
     /// The database is replaced by an older copy while the control plane is down.
     pub fn set_back(&mut self, older: Disk) {
+        self.tally.reach(Rare::SetBackDatabase);
+        self.replace_database(older);
+    }
+
+    fn replace_database(&mut self, older: Disk) {
+        self.tally.wipes += 1;
         self.control_plane = None;
         self.disk = older;
         self.judge.new_database(&self.disk.log);
         self.push(3_000, Event::ControlPlaneStart);
+    }
+
+    /// The first host that soaks, as it sees itself.
+    pub fn in_flight(&self) -> Option<HostName> {
+        self.agents.values().find(|agent| agent.soaks()).map(|agent| agent.name.clone())
+    }
+
+    /// A host's agent dies and stays away for so many seconds.
+    pub fn goes_away(&mut self, host: &HostName, secs: u64) {
+        self.tally.crashes += 1;
+        self.agents.get_mut(host).unwrap().away_until = self.now_millis + secs * 1000;
+        self.agents.get_mut(host).unwrap().crash();
+        self.push(secs * 1000, Event::AgentStart { host: host.clone() });
     }
 
     /// Stops everything that goes wrong, so that everything can come to an end.
@@ -164,7 +190,7 @@ impl World {
         {
             let ((at, _), event) = self.queue.pop_first().unwrap();
             self.now_millis = at;
-            self.events_seen += 1;
+            self.tally.steps += 1;
             self.happen(event);
         }
         self.now_millis = until;
@@ -227,6 +253,7 @@ impl World {
             return;
         }
         self.control_plane = None;
+        self.tally.crashes += 1;
         let (down, next) = (self.rng.u64(1_000..60_000), self.rng.u64(60_000..600_000));
         self.push(down, Event::ControlPlaneStart);
         self.push(down + next, Event::ControlPlaneCrash);
@@ -264,22 +291,40 @@ impl World {
         if self.faults.crashes && !writes.is_empty() && self.rng.u32(0..400) == 0 {
             // Killed before the commit: neither the rows nor the answers exist.
             self.control_plane = None;
+            self.tally.crashes += 1;
+            self.tally.reach(Rare::KilledBeforeCommit);
             self.push(2_000, Event::ControlPlaneStart);
             return;
         }
         self.judge.committed(&control_plane.core, &writes);
+        note_rare(&mut self.tally, &writes);
         self.disk.commit(writes);
         if self.faults.crashes && self.rng.u32(0..800) == 0 {
             // Killed after the commit: nobody is answered.
             self.control_plane = None;
+            self.tally.crashes += 1;
+            self.tally.reach(Rare::KilledBeforeAnswer);
             self.push(2_000, Event::ControlPlaneStart);
             return;
         }
         for (token, answer) in replies {
+            if matches!(answer, Answer::Offered) {
+                self.tally.reach(Rare::RolloutOffered);
+            }
             let asked = self.control_plane.as_mut().and_then(|cp| cp.requests.remove(&token));
             if let Some((host, number)) = asked {
                 self.send_back(host, number, Response::Answer(Box::new(answer)));
             }
+        }
+    }
+
+    /// What this world came to.
+    pub fn outcome(&self) -> Tally {
+        Tally {
+            host_rollouts: self.disk.host_rollouts.len() as u64,
+            dispatches: self.judge.dispatches,
+            virtual_millis: self.now_millis,
+            ..self.tally.clone()
         }
     }
 
@@ -370,5 +415,29 @@ impl World {
     /// The control plane's core, for documents.
     pub fn core(&self) -> Option<&wavegate_control_plane::core::Core> {
         self.control_plane.as_ref().map(|cp| &cp.core)
+    }
+}
+
+/// Rare situations that the log tells of.
+fn note_rare(tally: &mut Tally, batch: &[Write]) {
+    for write in batch {
+        let Write::Log(row) = write else { continue };
+        let replayed = row.payload.get("replay").is_some();
+        let skipped = row.payload.get("skipped").and_then(serde_json::Value::as_bool);
+        let rare = match (row.kind, skipped) {
+            ("event_refused", _) => Rare::EventRefused,
+            ("refused", _) if replayed => Rare::ReplayWithRefused,
+            ("journal_replaced", _) => Rare::JournalReplaced,
+            ("journal_diverged", _) => Rare::JournalDiverged,
+            ("dispatch_expired", _) => Rare::DispatchLapsed,
+            ("dispatch_withdrawn", _) => Rare::DispatchWithdrawn,
+            ("host_skipped", Some(true)) => Rare::SkippedOffline,
+            ("host_skipped", Some(false)) => Rare::TakenInAgain,
+            ("host_lost", _) => Rare::Lost,
+            ("infra_retry", _) => Rare::InfraRetry,
+            ("quarantine_added", _) => Rare::Quarantined,
+            _ => continue,
+        };
+        tally.reach(rare);
     }
 }

@@ -16,13 +16,20 @@ use wavegate_state_machine::agent::{
 use super::super::agent::{Ids, Work};
 use super::super::behaviour::{Health, INFRA_FAILURE, probes};
 use super::super::network::{Purpose, Request, Response};
+use super::super::tally::Rare;
 use super::{Event, World};
+
+/// No agent is looked at again sooner than this.
+const EARLIEST_TICK_MILLIS: u64 = 20;
+
+/// An agent is looked at this often whatever it asks for.
+const LATEST_TICK_MILLIS: u64 = 15_000;
 
 impl World {
     pub(super) fn start_agent(&mut self, host: &HostName) {
         let now = self.now();
         let Some(agent) = self.agents.get_mut(host) else { return };
-        if agent.core.is_some() {
+        if agent.core.is_some() || agent.away_until > self.now_millis {
             return;
         }
         let effects = agent.start(&self.kit, now, &mut Ids(&mut self.ids));
@@ -37,6 +44,7 @@ impl World {
         let victim = self.rng.usize(0..self.agents.len());
         let host = self.agents.keys().nth(victim).unwrap().clone();
         self.agents.get_mut(&host).unwrap().crash();
+        self.tally.crashes += 1;
         let (down, next) = (self.rng.u64(500..20_000), self.rng.u64(5_000..60_000));
         self.push(down, Event::AgentStart { host });
         self.push(next, Event::AgentCrash);
@@ -56,6 +64,8 @@ impl World {
         for effect in effects {
             if self.faults.crashes && self.rng.u32(0..1500) == 0 {
                 self.agents.get_mut(host).unwrap().crash();
+                self.tally.crashes += 1;
+                self.tally.reach(Rare::AgentKilledBetweenEffects);
                 self.push(4_000, Event::AgentStart { host: host.clone() });
                 return;
             }
@@ -203,13 +213,16 @@ impl World {
         if agent.polling.is_none() && agent.dispatch.is_none() && core.wants_dispatch(now.mono) {
             requests.push(Request::Poll);
         }
-        let wakeups = [core.next_wakeup(now.mono), Some(agent.next_heartbeat)];
+        let patience = agent.waiting.values().map(|(deadline, _)| *deadline).min();
+        // A heartbeat that is under way is waited for; the next one is due after its answer.
+        let heartbeat = agent.heartbeat.is_none().then_some(agent.next_heartbeat);
+        let wakeups = [core.next_wakeup(now.mono), heartbeat, patience];
         let due = wakeups.into_iter().flatten().min().map(|at| at.millis_since(now.mono));
         for request in requests {
             self.send(host, request);
         }
-        // Looked at every second at least: a request may have run out of patience.
-        let delay = due.unwrap_or(1000).clamp(1, 1000);
+        let delay =
+            due.unwrap_or(LATEST_TICK_MILLIS).clamp(EARLIEST_TICK_MILLIS, LATEST_TICK_MILLIS);
         let tick = Event::AgentTick { host: host.clone() };
         if !self.has_tick_within(host, delay) {
             self.push(delay, tick);
