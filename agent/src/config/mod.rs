@@ -54,13 +54,13 @@ impl Settings {
             .map_err(|e| usage(format!("read drift-interval: {e}")))?
             .clamp(Duration::from_millis(100), MAX_DRIFT_INTERVAL);
         Ok(Self {
-            state_dir: layered.state_dir.unwrap_or_else(default_state_dir),
+            state_dir: absolute(&layered.state_dir.unwrap_or_else(default_state_dir))?,
             trust: required(layered.trust, "trust")?,
             url: required(layered.url, "url")?,
             ca: required(layered.ca, "ca")?,
             cert: required(layered.cert, "cert")?,
             key: required(layered.key, "key")?,
-            root: layered.root.unwrap_or_else(|| PathBuf::from("/")),
+            root: absolute(&layered.root.unwrap_or_else(|| PathBuf::from("/")))?,
             allow_shell_jobs: layered.allow_shell_jobs,
             allow_root_exec: layered.allow_root_exec,
             drift_interval,
@@ -80,6 +80,12 @@ pub fn default_state_dir() -> PathBuf {
     }
     let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
     home.join(".local/state").join(NAME)
+}
+
+/// The path from `/`: checks get the root in their environment and run with `/` as their folder, where
+/// a relative one would lead elsewhere.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| usage(format!("read {}: {error}", path.display())))
 }
 
 fn usage(message: String) -> Failure {
@@ -116,6 +122,14 @@ mod tests {
         assert_eq!(settings.trust, PathBuf::from("t"));
         assert!(settings.allow_shell_jobs);
         assert_eq!(settings.drift_interval, Duration::from_secs(300));
+    }
+
+    #[test]
+    fn relative_folders_are_taken_from_where_the_agent_is_started() {
+        let (_dir, args) = args(&format!("{COMPLETE}root = \"roots/a\"\nstate_dir = \"s\"\n"));
+        let settings = Settings::resolve(&args).unwrap();
+        let here = std::env::current_dir().unwrap();
+        assert_eq!((settings.root, settings.state_dir), (here.join("roots/a"), here.join("s")));
     }
 
     #[test]
