@@ -7,4 +7,5 @@ pub mod bench;
 pub mod doc_commands;
 pub mod processes;
 pub mod release_kit;
+pub mod running;
 pub mod sim;
