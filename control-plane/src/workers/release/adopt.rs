@@ -24,6 +24,9 @@ use crate::core::{Answer, Input};
 use crate::server::{Readiness, Revocations};
 use crate::service::Handle;
 
+/// The source of a release that an operator has sent.
+const PUBLISHED: &str = "published";
+
 /// How many missing blobs a problem names.
 const MAX_MISSING_NAMED: usize = 1000;
 
@@ -185,7 +188,7 @@ impl Adopter {
         let id = Sha256Hash::of(&files.fleet);
         let adopted = self.adopt(files, None).await;
         if let Err(error) = &adopted {
-            self.note("published", id, error);
+            self.note(PUBLISHED, id, error);
         }
         adopted
     }
@@ -367,6 +370,11 @@ impl Adopter {
             self.noted.clear();
         }
         if !self.noted.insert(format!("{source} {fleet} {code}")) {
+            return;
+        }
+        // Whoever publishes asks what is missing first, and then sends it.
+        if source == PUBLISHED && matches!(error, AdoptError::Missing(_)) {
+            tracing::info!(%error, "a release is offered, its files come next");
             return;
         }
         tracing::warn!(source, %error, "a release is refused; the one before stays");
