@@ -16,6 +16,9 @@ use crate::{daemon, inspect};
 /// The variable that chooses what is logged, such as `debug` or `wavegate_agent=debug`.
 const LOG_VARIABLE: &str = "WAVEGATE_LOG";
 
+/// What is logged when it is not set. Migrations of the database are told when they fail.
+const DEFAULT_LOG: &str = "info,refinery_core=warn";
+
 const WORKER_THREADS: usize = 2;
 
 /// Work that cannot be interrupted may take this long after the agent has stopped.
@@ -78,7 +81,8 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
 }
 
 fn start_log() {
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

@@ -19,6 +19,9 @@ use crate::workers::release::check::check_state;
 /// The variable that says what is logged, as `tracing` filters are written.
 const LOG_VARIABLE: &str = "WAVEGATE_LOG";
 
+/// What is logged when it is not set. Migrations of the database are told when they fail.
+const DEFAULT_LOG: &str = "info,refinery_core=warn";
+
 /// The longest a stop may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(25);
 
@@ -143,7 +146,8 @@ fn report(failure: &Failure) {
 }
 
 fn start_logging() {
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A program that embeds this one may log already.
     let _logs_already = subscriber.with_ansi(false).try_init();
