@@ -70,13 +70,13 @@ pub(super) fn next_commands(dir: &str, hosts: &[HostName]) -> String {
             agents,
             "  wavegate-agent run --state-dir state/{host} --root roots/{host} --trust trust.json \
              --url https://localhost:8443 --ca ca/ca.pem --cert certs/host-{host}.pem \
-             --key certs/host-{host}.key &"
+             --key certs/host-{host}.key 2> logs/{host}.log &"
         );
     }
     format!(
         "Next, in one terminal:\n\
          \x20 cd {dir}\n\
-         \x20 mkdir -p state{roots}\n\
+         \x20 mkdir -p state logs{roots}\n\
          \x20 wavegate release build fleet.toml --out releases/1\n\
          \x20 wavegate release sign releases/1 --key keys/release.key\n\
          \x20 wavegate-cp serve --state-dir state/control-plane --trust trust.json \

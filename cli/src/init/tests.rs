@@ -89,13 +89,13 @@ fn the_next_commands_are_printed_in_full() {
     insta::assert_snapshot!(templates::next_commands("fleet", &hosts), @"
     Next, in one terminal:
       cd fleet
-      mkdir -p state roots/host-01
+      mkdir -p state logs roots/host-01
       wavegate release build fleet.toml --out releases/1
       wavegate release sign releases/1 --key keys/release.key
       wavegate-cp serve --state-dir state/control-plane --trust trust.json --tls-cert certs/control-plane.pem --tls-key certs/control-plane.key --client-ca ca/ca.pem --status-listen 127.0.0.1:9443 --heartbeat-secs 5
     and in a second one:
       cd fleet
-      wavegate-agent run --state-dir state/host-01 --root roots/host-01 --trust trust.json --url https://localhost:8443 --ca ca/ca.pem --cert certs/host-host-01.pem --key certs/host-host-01.key &
+      wavegate-agent run --state-dir state/host-01 --root roots/host-01 --trust trust.json --url https://localhost:8443 --ca ca/ca.pem --cert certs/host-host-01.pem --key certs/host-host-01.key 2> logs/host-01.log &
       export WAVEGATE_URL=https://localhost:8443 WAVEGATE_CA=ca/ca.pem WAVEGATE_CERT=certs/operator-admin.pem WAVEGATE_KEY=certs/operator-admin.key
       wavegate release publish releases/1
       wavegate status
