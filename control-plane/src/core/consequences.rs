@@ -3,8 +3,9 @@
 
 use wavegate_proto::event::{Event, FailureClass, JournalEntry};
 use wavegate_proto::ids::LogSeq;
+use wavegate_proto::record::HostState;
 use wavegate_proto::time::Now;
-use wavegate_reconciler::fleet::placement::SkipReason;
+use wavegate_reconciler::fleet::placement::{Placement, SkipReason};
 use wavegate_state_machine::host::Origin;
 
 use super::Core;
@@ -62,6 +63,7 @@ impl Core {
             }
             Event::JournalOpened { .. } if origin == Origin::Replay => {
                 self.judge_closure(now, place);
+                self.resume_infra_failure(now, place);
             }
             Event::ProbeTopology { .. }
             | Event::ProbeResult { .. }
@@ -117,6 +119,17 @@ impl Core {
             placement.retry_at = Some(now.mono.plus_secs(secs));
         });
         self.queue_retry(place);
+    }
+
+    /// A host that comes back with a failure that is not the closure's waits, and is tried again.
+    fn resume_infra_failure(&mut self, now: Now, place: &Place) {
+        let failed = |p: &Placement| {
+            matches!(p.record.state, HostState::Failed | HostState::Reverted)
+                && !p.is_artifact_failure()
+        };
+        if self.fleet.placement(&place.0, &place.1).is_some_and(failed) {
+            self.count_infra_failure(now, place, true);
+        }
     }
 
     /// Remembers when a host is due to be tried again.

@@ -9,7 +9,9 @@ use wavegate_proto::time::Now;
 use wavegate_proto::wire::agent::{EventsAnswer, EventsRequest};
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_reconciler::fleet::placement::Placement;
-use wavegate_state_machine::host::{Admission, FoldContext, Lease, Origin, fold};
+use wavegate_state_machine::host::{
+    Admission, FoldContext, Lease, MAX_SNAPSHOT_ATTEMPT, Origin, fold,
+};
 
 use super::input::Place;
 use super::log::{Actor, Fact};
@@ -213,6 +215,12 @@ impl Core {
     ) {
         self.fleet.change(rollout_id, host, |placement| {
             placement.journal.refused(journal_id, entry, reason);
+            // An attempt that a host knows of, perhaps from a database that was wiped, is not issued again.
+            if let Event::DispatchAck { attempt, .. } = entry.event
+                && attempt <= MAX_SNAPSHOT_ATTEMPT
+            {
+                placement.issued = placement.issued.max(attempt);
+            }
             note_position(placement);
         });
         let payload = serde_json::json!({

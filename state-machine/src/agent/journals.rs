@@ -97,8 +97,8 @@ impl AgentCore {
         self.opened
     }
 
-    /// Opens a new journal that begins with the record as the control plane last answered for it; what it
-    /// has not answered follows. Granted at most once a minute (G2).
+    /// Opens a new journal that begins with the record; what the control plane has not answered follows.
+    /// Granted at most once a minute (G2).
     pub(super) fn renew_journal(&mut self, step: &mut Step<'_>, id: &RolloutId) {
         let Some(track) = self.tracks.get_mut(id) else { return };
         let now = step.now.mono;
@@ -112,7 +112,7 @@ impl AgentCore {
     fn open_anew(&mut self, step: &mut Step<'_>, id: &RolloutId) {
         let (boot_id, now) = (self.boot_id, step.now);
         let Some(track) = self.tracks.get_mut(id) else { return };
-        let snapshot = track.answered_record();
+        let snapshot = track.record_to_begin_with();
         let unanswered = track.take_unanswered();
         let journal_id = step.ids.next_id();
         let (rollout_id, proof) = (id.clone(), track.proof.clone());

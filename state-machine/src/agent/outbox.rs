@@ -63,6 +63,13 @@ impl Sending {
         self.failures = 0;
     }
 
+    /// A replay that was under way is over; one that was granted meanwhile is still to come.
+    fn end_replay(&mut self, was_under_way: bool) {
+        if was_under_way {
+            self.replay = None;
+        }
+    }
+
     fn back_off(&mut self, now: Mono) {
         let secs = 1_u64.checked_shl(self.failures).unwrap_or(MAX_BACK_OFF_SECS);
         self.failures = self.failures.saturating_add(1);
@@ -142,7 +149,7 @@ impl AgentCore {
                 if *last_seq < first =>
             {
                 // An answer that covers nothing of what was sent must not be repeated at once.
-                track.sending.replay = None;
+                track.sending.end_replay(replay);
                 track.sending.back_off(now);
             }
             PostOutcome::Accepted { last_seq } => {
@@ -152,10 +159,14 @@ impl AgentCore {
                 step.log(format!("{id}: event {seq} refused: {reason}"));
                 self.accepted(step, id, *last_seq, (replay, Some(*seq)));
             }
+            // A heartbeat has been answered meanwhile: what fills the gap goes next.
+            PostOutcome::Gap { .. } if !replay && track.sending.replay.is_some() => {
+                track.sending.release();
+            }
             PostOutcome::Gap { expected } => {
                 step.log(format!("{id}: the control plane lacks events from {expected}"));
                 track.sending.hold(now.plus_secs(PATIENCE_SECS));
-                track.sending.replay = None;
+                track.sending.end_replay(replay);
                 step.push(AgentEffect::HeartbeatNow);
             }
             PostOutcome::JournalReplaced | PostOutcome::JournalDiverged => {

@@ -140,7 +140,7 @@ impl Track {
     }
 
     /// The record as far as the control plane has answered, or as the journal began.
-    pub(super) fn answered_record(&self) -> HostRecord {
+    fn answered_record(&self) -> HostRecord {
         let mut answered = self.clone();
         answered.entries.retain(|stored| {
             let opens = matches!(stored.entry.event, Event::JournalOpened { .. });
@@ -148,6 +148,18 @@ impl Track {
         });
         answered.refold();
         answered.record
+    }
+
+    /// The record for a new journal to begin with: as it stands. What was not answered follows, and may
+    /// be refused as known already; the journal tells the record all the same. Only what nobody has permitted
+    /// yet is left out.
+    pub(super) fn record_to_begin_with(&self) -> HostRecord {
+        let unanswered = self.entries.iter().filter(|stored| stored.entry.seq > self.answered);
+        if unanswered.into_iter().any(|stored| is_permission(&stored.entry.event)) {
+            self.answered_record()
+        } else {
+            self.record.clone()
+        }
     }
 
     pub(super) fn take_unanswered(&mut self) -> Vec<StoredEntry> {

@@ -236,6 +236,49 @@ fn a_new_journal_begins_with_the_record_and_keeps_what_was_not_answered() {
     assert_ne!(host.record(&r1).journal_id, record.journal_id);
 }
 
+/// A journal tells the record, also when what was not answered turns out to be known: after a wiped
+/// database it gives the same record again (D7).
+#[test]
+fn d7_a_new_journal_tells_the_record_though_what_follows_is_refused_as_known() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "bad"));
+    host.soaks(&r1, 1);
+    host.probe(&r1, "http", ProbeOutcome::Fail);
+    host.advance(crate::plans::THRESHOLD_SECS);
+    host.post_all();
+    host.rolled_back(&r1, None);
+    let request = host.post().unwrap();
+    host.answer(&request, PostOutcome::JournalReplaced);
+    assert_eq!(host.kinds(&r1), ["journal_opened", "rollback_complete"]);
+    let request = host.post().unwrap();
+    let known = PostOutcome::Refused {
+        seq: Seq(2),
+        reason: "unexpected".to_owned(),
+        last_seq: Seq(2),
+    };
+    host.answer(&request, known);
+    asks_replay(&mut host, &r1, 1);
+    let replay = host.post().unwrap();
+    let Event::JournalOpened { snapshot } = &replay.events[0].event else { panic!("{replay:?}") };
+    assert_eq!(snapshot.state, HostState::Reverted);
+    assert_eq!(replay.events[1].event, Event::Refused);
+}
+
+/// A wiped database answers what was under way with a gap, and the heartbeat with a replay: in either
+/// order the replay goes out at once.
+#[test]
+fn d7_a_gap_that_is_answered_after_the_replay_was_granted_does_not_hold_it_up() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.soaks(&r1, 1);
+    host.post_all();
+    host.probe(&r1, "http", ProbeOutcome::Pass);
+    let under_way = host.post().unwrap();
+    asks_replay(&mut host, &r1, 1);
+    host.answer(&under_way, PostOutcome::Gap { expected: Seq(1) });
+    let request = host.post().expect("it does not wait for a minute");
+    assert!(request.replay);
+    assert_eq!(request.events[0].seq, Seq(1));
+}
+
 #[test]
 fn journals_are_kept_until_the_rollout_after_next() {
     let mut host = Host::new();

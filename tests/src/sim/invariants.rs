@@ -13,10 +13,14 @@ use wavegate_reconciler::fleet::placement::Placement;
 pub struct Judge {
     /// What signed plans have named for each host.
     pub signed: BTreeSet<(HostName, ClosureId)>,
-    /// Attempts of which an acknowledgement was accepted live.
-    accepted: BTreeSet<(RolloutId, HostName, Attempt)>,
+    /// The acknowledgement of each attempt that was accepted live. One whose answer was lost may be accepted again by a
+    /// database that has forgotten it: it is the same one.
+    accepted: BTreeMap<(RolloutId, HostName, Attempt), (JournalId, u64)>,
     /// The last seq of each journal that the log holds, of the database in use.
     seqs: BTreeMap<JournalId, u64>,
+    /// Hosts that were left out or lost once: their wave may have been done without them, and a wave that
+    /// was done stays done (G16).
+    set_aside: BTreeSet<(RolloutId, HostName)>,
     /// Hosts that have really passed a probe since their last activation.
     pub passed: BTreeSet<HostName>,
     /// Dispatches seen.
@@ -27,8 +31,10 @@ impl Judge {
     /// The database is another one now; journals may be replayed into it.
     pub fn new_database(&mut self, log: &[LogRow]) {
         self.seqs.clear();
+        self.set_aside.clear();
         for row in log {
             self.note_seq(row, false);
+            self.note_set_aside(row);
         }
     }
 
@@ -65,6 +71,7 @@ impl Judge {
 
     fn log_row(&mut self, row: &LogRow) {
         self.note_seq(row, true);
+        self.note_set_aside(row);
         let replayed = row.payload.get("replay").is_some();
         if row.kind == "converged" && !replayed {
             // Converged only with evidence (E4, E7).
@@ -77,14 +84,22 @@ impl Judge {
         let attempt = row.payload["attempt"].as_u64().unwrap();
         let attempt = Attempt(u32::try_from(attempt).unwrap());
         let key = (row.rollout_id.clone().unwrap(), row.host.clone().unwrap(), attempt);
-        assert!(self.accepted.insert(key.clone()), "two accepted acknowledgements of {key:?}");
+        let entry = journal_entry(row).unwrap();
+        let known = *self.accepted.entry(key.clone()).or_insert(entry);
+        assert_eq!(known, entry, "two accepted acknowledgements of {key:?}");
+    }
+
+    fn note_set_aside(&mut self, row: &LogRow) {
+        if let ("host_skipped" | "host_lost", Some(id), Some(host)) =
+            (row.kind, &row.rollout_id, &row.host)
+        {
+            self.set_aside.insert((id.clone(), host.clone()));
+        }
     }
 
     /// An agent's events stand in the log without gaps and without repeats.
     fn note_seq(&mut self, row: &LogRow, check: bool) {
-        let journal: Option<JournalId> =
-            row.payload["journal_id"].as_str().and_then(|id| id.parse().ok());
-        let (Some(journal), Some(seq)) = (journal, row.payload["seq"].as_u64()) else { return };
+        let Some((journal, seq)) = journal_entry(row) else { return };
         let last = self.seqs.insert(journal, seq).unwrap_or(0);
         assert!(!check || seq == last + 1, "journal {journal}: {seq} follows {last}");
     }
@@ -110,7 +125,9 @@ impl Judge {
         assert_eq!(failures, 0, "{id} has failures and {host} is dispatched");
         let earlier =
             || rollout.placements.values().filter(|p| p.entry.wave < placement.entry.wave);
-        let open = earlier().filter(|p| !settled(&p.record) && p.skip.is_none() && !p.lost).count();
+        let aside = |p: &Placement| self.set_aside.contains(&(id.clone(), p.record.host.clone()));
+        let open = earlier().filter(|p| !settled(&p.record) && !aside(p));
+        let open: Vec<_> = open.map(|p| (&p.record.host, p.record.state, p.class())).collect();
         for (index, wave) in rollout.waves().iter().enumerate() {
             let here = |p: &&Placement| p.lost && usize::try_from(p.entry.wave.0) == Ok(index);
             let lost = earlier().filter(here).count() as u64;
@@ -118,8 +135,14 @@ impl Judge {
             assert!(lost <= tolerated, "{host} goes before {lost} lost hosts of wave {index}");
         }
         let fix = fleet.is_broken_elsewhere(host, id);
-        assert!(open == 0 || lease.no_change || fix, "{host} goes before {open} of earlier waves");
+        assert!(open.is_empty() || lease.no_change || fix, "{host} goes before {open:?}");
     }
+}
+
+/// Which entry of an agent's journal a row holds.
+fn journal_entry(row: &LogRow) -> Option<(JournalId, u64)> {
+    let journal_id = row.payload["journal_id"].as_str()?.parse().ok()?;
+    Some((journal_id, row.payload["seq"].as_u64()?))
 }
 
 fn settled(record: &HostRecord) -> bool {

@@ -238,3 +238,21 @@ fn o7_only_the_host_that_has_a_dispatch_is_woken() {
     assert!(matches!(woken, Answer::Dispatch(Some(_))));
     assert!(cp.answers.is_empty());
 }
+
+#[test]
+fn an_attempt_that_a_host_knows_of_is_not_issued_again_by_a_new_database() {
+    let mut cp = Cp::with(&[release("r1", "one", &[1])]);
+    let dispatch = cp.take_dispatch("host-01");
+    let ack = cp.ack_event("host-01", dispatch.attempt);
+    // It is written down, and its answer is lost with the database.
+    cp.wipe();
+    let refused = cp.event("host-01", ack).unwrap_err();
+    assert_eq!(refused.reason.as_deref(), Some("no-lease"));
+    cp.everybody_reports();
+    assert_eq!(cp.dispatch("host-01").unwrap().attempt, Attempt(2));
+    let made_up = cp.ack_event("host-01", Attempt(u32::MAX));
+    cp.event("host-01", made_up).unwrap_err();
+    cp.restart();
+    cp.everybody_reports();
+    assert_eq!(cp.dispatch("host-01").unwrap().attempt, Attempt(2), "no number runs out");
+}

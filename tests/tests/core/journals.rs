@@ -3,6 +3,7 @@
 use wavegate_control_plane::core::{Answer, Input, Token, Write};
 use wavegate_proto::event::Event;
 use wavegate_proto::ids::Seq;
+use wavegate_proto::record::HostState;
 use wavegate_proto::wire::agent::EventsRequest;
 
 use crate::harness::{Cp, Journal, hours, id, minutes, name, split};
@@ -146,4 +147,23 @@ fn an_old_release_s_journal_with_a_bound_too_large_is_refused_alone() {
         cp.event("host-01", Event::ActivationDeferred { component: "x".repeat(5000) }).unwrap_err();
     assert_eq!((problem.status, problem.reason.as_deref()), (422, Some("too-large")));
     cp.activate("host-01");
+}
+
+#[test]
+fn e18_a_failure_that_comes_back_as_a_snapshot_is_tried_again_too() {
+    let mut cp = Cp::with(&[release("r1", "one", &[1])]);
+    cp.fail_infra("host-01");
+    let rollout = id("stable@r1");
+    let record = cp.core.fleet().placement(&rollout, &name("host-01")).unwrap().record.clone();
+    let old = cp.host("host-01").journals[&rollout].clone();
+    let mut anew = Journal::new(900);
+    anew.proof = old.proof;
+    anew.append(cp.now().wall, Event::JournalOpened { snapshot: Box::new(record) });
+    cp.host("host-01").journals.insert(rollout, anew);
+    cp.wipe();
+    cp.everybody_reports();
+    assert_eq!(cp.state("host-01"), HostState::Reverted);
+    assert!(cp.dispatched().is_empty(), "it waits");
+    cp.advance(minutes(1));
+    assert_eq!(cp.dispatched(), ["host-01"]);
 }
