@@ -50,7 +50,7 @@ fn seeds() -> u64 {
 }
 
 /// About as many as fit into a minute on two cores.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 300;
 
 /// Fewer seeds than this may miss a rare situation without anything being wrong.
 const SEEDS_FOR_EVERY_SITUATION: u64 = 40;

@@ -13,6 +13,7 @@ use wavegate_proto::wire::agent::{
 use super::core::{AgentCore, Step};
 use super::effect::AgentEffect;
 use super::input::HostFacts;
+use super::track::Track;
 
 /// Seconds between heartbeats until the control plane says otherwise.
 pub(super) const DEFAULT_HEARTBEAT_SECS: u64 = 60;
@@ -81,7 +82,13 @@ impl AgentCore {
         self.take_marks(step, answer.marks);
         self.drop_rejections(step, &answer.cleared);
         for id in answer.new_journal.iter().take(MAX_LIST_ITEMS) {
-            self.renew_journal(step, id);
+            // The heartbeat may have been overtaken by what is under way; if not, that is refused.
+            let under_way = |track: &Track| track.answered < track.last_seq();
+            if self.tracks.get(id).is_some_and(under_way) {
+                step.log(format!("{id}: a new journal is asked for while events are unanswered"));
+            } else {
+                self.renew_journal(step, id);
+            }
         }
         for (id, from) in answer.replay.iter().take(MAX_LIST_ITEMS) {
             self.grant_replay(step, id, *from);

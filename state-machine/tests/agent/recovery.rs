@@ -119,6 +119,7 @@ fn g2_replay_and_new_journal_at_most_once_a_minute() {
     let ids = |host: &Host| host.heartbeat().rollouts[&r1.id()].journal_id;
     let mut seen = vec![ids(&host)];
     for (secs, opens) in [(0, true), (59, false), (1, true)] {
+        host.post_all();
         host.advance(secs);
         let id = r1.id();
         host.heartbeat_answered(|answer| answer.new_journal = vec![id]);
@@ -250,11 +251,8 @@ fn d7_a_new_journal_tells_the_record_though_what_follows_is_refused_as_known() {
     host.answer(&request, PostOutcome::JournalReplaced);
     assert_eq!(host.kinds(&r1), ["journal_opened", "rollback_complete"]);
     let request = host.post().unwrap();
-    let known = PostOutcome::Refused {
-        seq: Seq(2),
-        reason: "unexpected".to_owned(),
-        last_seq: Seq(2),
-    };
+    let known =
+        PostOutcome::Refused { seq: Seq(2), reason: "unexpected".to_owned(), last_seq: Seq(2) };
     host.answer(&request, known);
     asks_replay(&mut host, &r1, 1);
     let replay = host.post().unwrap();
@@ -277,6 +275,24 @@ fn d7_a_gap_that_is_answered_after_the_replay_was_granted_does_not_hold_it_up() 
     let request = host.post().expect("it does not wait for a minute");
     assert!(request.replay);
     assert_eq!(request.events[0].seq, Seq(1));
+}
+
+/// A heartbeat that events overtook looks as if the agent had less than the control plane.
+#[test]
+fn a_new_journal_is_not_begun_while_events_are_unanswered() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.offer(&r1, 1);
+    let journal_id = host.record(&r1).journal_id;
+    let under_way = host.post().unwrap();
+    let id = r1.id();
+    host.heartbeat_answered(|answer| answer.new_journal = vec![id]);
+    host.answer(&under_way, PostOutcome::Accepted { last_seq: Seq(1) });
+    assert_eq!(host.record(&r1).journal_id, journal_id);
+    assert_eq!(host.state(&r1), HostState::Activating, "its permission stands");
+    let id = r1.id();
+    host.post_all();
+    host.heartbeat_answered(|answer| answer.new_journal = vec![id]);
+    assert_ne!(host.record(&r1).journal_id, journal_id, "asked again, it is done");
 }
 
 #[test]
