@@ -329,9 +329,9 @@ fn a_database_deleted_in_the_middle_of_a_rollout_comes_back_from_the_hosts() {
     recovers(&mut scene, &Loss::Database, "database deleted");
 }
 
-/// D7: a day-old copy knows neither the release nor the failure that came after it.
+/// D7, G11: a day-old copy knows neither the release nor the failure that came after it.
 #[test]
-fn d7_a_day_old_copy_of_the_database_put_back_catches_up_and_downgrades_nothing() {
+fn d7_g11_a_day_old_copy_of_the_database_put_back_catches_up_and_downgrades_nothing() {
     let folder = Folder::new(HOSTS);
     let mut scene = Scene::new(&folder);
     scene.good_release();
@@ -344,6 +344,9 @@ fn d7_a_day_old_copy_of_the_database_put_back_catches_up_and_downgrades_nothing(
     scene.publish(Content::Healthy, SOAK_SECS);
     scene.reach_the_middle();
     recovers(&mut scene, &Loss::PutBack(copy), "day-old copy put back");
+    let log = scene.control_plane.reader().log().unwrap();
+    let renewed = log.iter().filter(|row| row.kind == "epoch_renewed").count();
+    assert_eq!(renewed, 1, "G11: hosts showed that the log went back");
 }
 
 /// D7: the copy is of the same rollout, before the hosts went on.

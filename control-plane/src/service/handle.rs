@@ -44,6 +44,23 @@ impl Handle {
         }
     }
 
+    /// The same for one who has to know what became of it, however long that takes.
+    ///
+    /// # Errors
+    /// `overloaded` when the queue is full, and nothing has happened; `shutting-down`, and it may have
+    /// happened or not.
+    pub async fn call_to_the_end(
+        &self,
+        input: impl FnOnce(Token) -> Input,
+    ) -> Result<Answer, Problem> {
+        let (_, answer) = self.send(input).map_err(|problem| *problem)?;
+        match answer.await {
+            Ok(Answer::Problem(problem)) => Err(*problem),
+            Ok(answer) => Ok(answer),
+            Err(_dropped) => Err(shutting_down()),
+        }
+    }
+
     /// Asks the live model.
     ///
     /// # Errors

@@ -73,6 +73,13 @@ pub enum AdoptError {
     Folder(#[from] std::io::Error),
 }
 
+impl AdoptError {
+    /// Whether the release may have been adopted all the same.
+    fn is_undecided(&self) -> bool {
+        matches!(self, Self::Refused(problem) if problem.code() == ProblemCode::ShuttingDown.as_str())
+    }
+}
+
 impl From<AdoptError> for Problem {
     fn from(error: AdoptError) -> Self {
         let detail = error.to_string();
@@ -241,6 +248,9 @@ impl Adopter {
                 self.parts.readiness.set_blobs_missing(false);
                 Ok((Outcome::Adopted, answer))
             }
+            // It may have been adopted: the next start takes the new one, whether or not it was. The one
+            // before could be refused then, as older than what the log knows.
+            Err(error) if error.is_undecided() => Err(error),
             Err(error) => {
                 self.folder.put_back()?;
                 Err(error)
@@ -333,7 +343,9 @@ impl Adopter {
         release: &Arc<Verified<Release>>,
     ) -> Result<PublishAnswer, AdoptError> {
         let adopted = Arc::clone(release);
-        let answer = self.call(|reply| Input::AdoptRelease { release: adopted, reply }).await?;
+        let input = |reply| Input::AdoptRelease { release: adopted, reply };
+        let answer = self.parts.handle.call_to_the_end(input).await;
+        let answer = answer.map_err(|problem| AdoptError::Refused(Box::new(problem)))?;
         let Answer::Adopted(answer) = answer else {
             let problem = Problem::new(ProblemCode::Internal, "an answer of another kind");
             return Err(AdoptError::Refused(Box::new(problem)));
