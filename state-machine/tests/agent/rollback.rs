@@ -111,6 +111,7 @@ fn under_halt_the_host_stays_as_it_is() {
     assert!(host.core.wants_dispatch(host.mono));
 }
 
+/// A3: an exit code is not evidence that the target runs.
 #[test]
 fn a3_an_activation_that_ended_with_another_exit_code_has_failed() {
     let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
@@ -121,6 +122,7 @@ fn a3_an_activation_that_ended_with_another_exit_code_has_failed() {
     assert_eq!(host.last_kind(&r1), "activation_failed");
 }
 
+/// A4: nothing is begun twice and nothing is left half done.
 #[test]
 fn a4_a_restart_in_the_middle_goes_on_with_what_was_begun() {
     let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
@@ -140,6 +142,7 @@ fn a4_a_restart_in_the_middle_goes_on_with_what_was_begun() {
     assert_eq!(host.state(&r1), HostState::Reverted);
 }
 
+/// A6: a rollback that fails is told, not swallowed.
 #[test]
 fn a6_a_failed_rollback_is_journaled() {
     for outcome in [

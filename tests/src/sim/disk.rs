@@ -1,10 +1,13 @@
-//! The control plane's disk: what has been committed. Batches are applied whole or not at all.
+//! What the control plane has committed. A batch is applied whole, and each derived row must name a
+//! row of the log that was written with it (D2).
+//!
+//! Not here: SQLite (see the store's own tests).
 
 use std::collections::BTreeMap;
 
 use wavegate_control_plane::core::{
-    DispatchRow, HostRolloutRow, LogEnd, LogRow, QuarantineRow, ReleaseRow, RolloutRow, Stored,
-    Write,
+    DispatchRow, HostRolloutRow, HostSeenRow, LogEnd, LogRow, ProbeFailuresRow, QuarantineRow,
+    ReleaseRow, RolloutRow, Stored, Write,
 };
 use wavegate_proto::ids::{
     ChannelName, ClosureId, CpEpoch, HostName, LogSeq, RolloutId, Sha256Hash,
@@ -17,32 +20,42 @@ pub struct Disk {
     pub log: Vec<LogRow>,
     /// The chain up to each row.
     chain: Vec<Sha256Hash>,
+    pub probe_failures: BTreeMap<(RolloutId, HostName), ProbeFailuresRow>,
+    pub dispatches: BTreeMap<(RolloutId, HostName), DispatchRow>,
     rollouts: BTreeMap<RolloutId, RolloutRow>,
     pub host_rollouts: BTreeMap<(RolloutId, HostName), HostRolloutRow>,
     quarantines: BTreeMap<(ChannelName, ClosureId), QuarantineRow>,
-    dispatches: BTreeMap<(RolloutId, HostName), DispatchRow>,
+    hosts_seen: BTreeMap<HostName, HostSeenRow>,
     release: Option<ReleaseRow>,
 }
 
 impl Disk {
+    pub fn last_seq(&self) -> LogSeq {
+        self.log.last().map_or(LogSeq(0), |row| row.seq)
+    }
+
     pub fn commit(&mut self, batch: Vec<Write>) {
+        let before = self.last_seq();
+        let mut derived = Vec::new();
         for write in batch {
+            derived.extend(names_row(&write));
             self.apply(write);
+        }
+        for (seq, what) in derived {
+            let in_batch = seq > before && seq <= self.last_seq();
+            assert!(in_batch, "a row of {what} names row {seq} of another transaction");
         }
     }
 
     fn apply(&mut self, write: Write) {
         match write {
             Write::Log(row) => {
-                let expected = self.log.last().map_or(LogSeq(1), |last| last.seq.next());
-                assert_eq!(row.seq, expected, "the log has no gaps");
+                assert_eq!(row.seq, self.last_seq().next(), "the log has no gaps");
                 let before = self.log_end().chain;
                 self.chain.push(Sha256Hash::of(format!("{before}{row:?}").as_bytes()));
                 self.log.push(row);
             }
-            Write::Rollout(row) => {
-                self.rollouts.insert(row.rollout_id.clone(), row);
-            }
+            Write::Rollout(row) => drop(self.rollouts.insert(row.rollout_id.clone(), row)),
             Write::HostRollout(row) => {
                 let key = (row.record.rollout_id.clone(), row.record.host.clone());
                 self.host_rollouts.insert(key, *row);
@@ -62,7 +75,13 @@ impl Disk {
             }
             Write::Epoch(epoch) => self.epoch = Some(epoch),
             Write::Release(row) => self.release = Some(row),
-            Write::Wave(_) | Write::ProbeFailures(_) | Write::HostsSeen(_) => {}
+            Write::ProbeFailures(row) => {
+                self.probe_failures.insert((row.rollout_id.clone(), row.host.clone()), row);
+            }
+            Write::HostsSeen(rows) => {
+                self.hosts_seen.extend(rows.into_iter().map(|row| (row.host.clone(), row)));
+            }
+            Write::Wave(_) => {}
         }
     }
 
@@ -89,7 +108,24 @@ impl Disk {
             host_rollouts: self.host_rollouts.values().cloned().collect(),
             quarantines: self.quarantines.values().cloned().collect(),
             dispatches: self.dispatches.values().cloned().collect(),
-            hosts_seen: Vec::new(),
+            hosts_seen: self.hosts_seen.values().cloned().collect(),
         }
+    }
+}
+
+fn names_row(write: &Write) -> Option<(LogSeq, &'static str)> {
+    match write {
+        Write::Rollout(row) => Some((row.log_seq, "rollouts")),
+        Write::Wave(row) => Some((row.log_seq, "waves")),
+        Write::HostRollout(row) => Some((row.log_seq, "host_rollouts")),
+        Write::ProbeFailures(row) => Some((row.log_seq, "probe_failures")),
+        Write::Quarantine(row) => Some((row.log_seq, "quarantines")),
+        Write::Dispatch(row) => Some((row.log_seq, "dispatches")),
+        Write::Release(row) => Some((row.log_seq, "releases")),
+        Write::Log(_)
+        | Write::HostRolloutDropped { .. }
+        | Write::DispatchClosed { .. }
+        | Write::Epoch(_)
+        | Write::HostsSeen(_) => None,
     }
 }

@@ -14,4 +14,5 @@ pub mod tally;
 mod world;
 
 pub use behaviour::{Behaviour, Health};
+pub use disk::Disk;
 pub use world::{Faults, World};

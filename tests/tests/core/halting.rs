@@ -106,6 +106,7 @@ fn e18_an_infra_failure_is_tried_again_after_its_back_off() {
     assert_eq!(cp.rollout_state("stable@r1"), RolloutState::Terminal);
 }
 
+/// E19: what is broken under an earlier rollout does not use up the new one's allowance.
 #[test]
 fn e19_a_fix_reaches_hosts_that_are_already_broken_before_their_wave() {
     let halt = |spec| with_policy(spec, |p| p.on_health_failure = FailurePolicy::Halt);

@@ -152,6 +152,7 @@ fn e5_a_heartbeat_during_a_switch_does_not_complete_it() {
     assert_eq!(cp.state("host-01"), HostState::Failed);
 }
 
+/// D3: seqs are the agent's alone.
 #[test]
 fn d3_what_the_control_plane_concludes_uses_no_seq_of_the_agent() {
     let mut cp = Cp::with(&[release("r1", "one", &[1])]);

@@ -73,6 +73,7 @@ fn g22_an_offered_header_opens_only_as_history() {
     assert_eq!(refused.code(), "ref-conflict", "its serial is not below the adopted one");
 }
 
+/// E10: a ref of its own, so the rollout is a new one.
 #[test]
 fn e10_going_back_to_earlier_content_under_a_new_ref_dispatches() {
     let mut cp = Cp::with(&[release("r1", "one", &[2])]);

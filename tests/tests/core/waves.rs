@@ -52,6 +52,7 @@ fn e8_a_probe_that_passes_again_opens_the_gate() {
     assert_eq!(cp.dispatched(), ["host-02"]);
 }
 
+/// E13: who is in a wave is signed, not counted from who is there.
 #[test]
 fn e13_joining_hosts_do_not_move_the_wave_cursor() {
     let mut cp = Cp::silent_with(&[release("r1", "one", &[1, 2])]);
@@ -222,6 +223,7 @@ fn e20_a_rollout_that_waits_for_a_reboot_names_the_host() {
     assert_eq!(waiting, ["host-02"]);
 }
 
+/// E21: nothing depends on chance.
 #[test]
 fn e21_the_same_history_gives_the_same_log() {
     let run = || {

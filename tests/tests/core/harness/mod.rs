@@ -2,7 +2,6 @@
 //!
 //! Not here: what is expected (see the tests beside).
 
-mod disk;
 mod host;
 mod reading;
 mod verbs;
@@ -22,8 +21,8 @@ use wavegate_proto::time::{Mono, Now, Timestamp};
 use wavegate_proto::wire::problem::Problem;
 use wavegate_proto::wire::publish::PublishAnswer;
 use wavegate_tests::release_kit::{ChannelSpec, Kit};
+pub(crate) use wavegate_tests::sim::Disk;
 
-pub(crate) use disk::Disk;
 pub(crate) use host::{Host, Journal};
 pub(crate) use reading::equal_but_for;
 
