@@ -7,5 +7,4 @@ pub mod bench;
 pub mod doc_commands;
 pub mod processes;
 pub mod release_kit;
-pub mod running;
 pub mod sim;

@@ -15,8 +15,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use wavegate_tests::doc_commands::{DocCommand, PAGES, first_not_printed, of_page};
-use wavegate_tests::running::programs;
-use wavegate_tests::running::terminal::Terminal;
+use wavegate_tests::processes::program;
+use wavegate_tests::processes::terminal::Terminal;
 
 /// The ports of the pages.
 const PORTS: [u16; 2] = [8443, 9443];
@@ -104,7 +104,7 @@ fn is_here(program: &str) -> bool {
 /// The variables of somebody who has just logged in, with the programs found first.
 fn environment(home: &Path) -> BTreeMap<String, String> {
     let path = std::env::var("PATH").unwrap_or_default();
-    let path = format!("{}:{path}", programs::folder().display());
+    let path = format!("{}:{path}", program::folder().display());
     let home = home.display().to_string();
     BTreeMap::from([("PATH", path), ("HOME", home)].map(|(name, value)| (name.to_owned(), value)))
 }

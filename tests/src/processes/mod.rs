@@ -3,7 +3,8 @@
 //! Reading order: [`folder`] has keys, certificates and releases; [`program`] starts and kills;
 //! [`control_plane`] and [`agents`] are what runs; [`reader`] asks the status listener; [`wait`]
 //! waits for conditions; [`watcher`] looks all the time while a test does something else. What is
-//! judged afterwards: [`log`], [`ledger`], [`slots`] and [`picture`].
+//! judged afterwards: [`log`], [`ledger`], [`slots`] and [`picture`]. [`terminal`] is a shell, for the pages
+//! that people type from.
 //!
 //! Everything dies with the test. Not here: the tests (see `tests/tests/`).
 
@@ -16,5 +17,6 @@ pub mod picture;
 pub mod program;
 pub mod reader;
 pub mod slots;
+pub mod terminal;
 pub mod wait;
 pub mod watcher;

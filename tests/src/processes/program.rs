@@ -1,6 +1,6 @@
 //! The program under test, and its processes. They are killed when dropped, and when the test dies.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
@@ -11,23 +11,48 @@ use super::wait::until;
 /// Asks the program to die with the thread that starts it.
 const DIE_WITH_PARENT: &str = "WAVEGATE_DIE_WITH_PARENT";
 
-/// The program, beside the folder of the test's own executable.
+/// What has to be there.
+const PROGRAMS: [&str; 3] = ["wavegate", "wavegate-cp", "wavegate-agent"];
+
+/// The folder of the programs: beside the tests, built in one go with them.
 ///
 /// # Panics
-/// When it has not been built.
-pub fn wavegate() -> Command {
+/// When one of them was not built.
+#[must_use]
+pub fn folder() -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let deps = test.parent().filter(|folder| folder.ends_with("deps"));
-    let program: PathBuf = deps.and_then(|deps| deps.parent()).unwrap().join("wavegate");
-    assert!(
-        program.is_file(),
-        "{} is not there: run `cargo build --workspace --bins` before this test, or run it with \
-         `cargo xtask test`",
-        program.display()
-    );
-    let mut command = Command::new(program);
+    // target/debug/deps/TEST
+    let folder = test.parent().and_then(Path::parent).unwrap().to_owned();
+    for program in PROGRAMS {
+        let path = folder.join(program);
+        assert!(
+            path.is_file(),
+            "{} is not there: run `cargo build --workspace --bins` before this test, or run it with \
+             `cargo xtask test`",
+            path.display()
+        );
+    }
+    folder
+}
+
+/// One of the programs, to be started; it dies with the test where it can.
+///
+/// # Panics
+/// As [`folder`].
+#[must_use]
+pub fn program(name: &str) -> Command {
+    let mut command = Command::new(folder().join(name));
     command.env(DIE_WITH_PARENT, "1");
     command
+}
+
+/// `wavegate`, to be started.
+///
+/// # Panics
+/// As [`folder`].
+#[must_use]
+pub fn wavegate() -> Command {
+    program("wavegate")
 }
 
 /// A running process.

@@ -5,7 +5,9 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::yard::{Process, Yard};
+use wavegate_tests::processes::program::Process;
+
+use crate::yard::Yard;
 
 /// Mounts a small tmpfs over the state folder, in name spaces of its own, and becomes the agent.
 const ON_SMALL_DISK: &str = "mount -t tmpfs -o size=1m,mode=0700 tmpfs \"$0\" && exec \"$@\"";
@@ -31,7 +33,7 @@ fn a_host_with_a_full_disk_begins_nothing_and_goes_on_when_there_is_room() {
     command.arg(&state).arg(agent.get_program()).args(agent.get_args());
     let log = std::fs::File::create(yard.path("host-01.log")).unwrap();
     command.stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
-    let agent = Process(command.spawn().unwrap());
+    let agent = Process::start("the agent on a small disk", &mut command);
     let _other = yard.start_agent("host-02");
 
     yard.release(1, &[]);
@@ -40,7 +42,7 @@ fn a_host_with_a_full_disk_begins_nothing_and_goes_on_when_there_is_room() {
     let before = yard.file("host-01");
     assert!(before.is_some());
 
-    let inside = PathBuf::from(format!("/proc/{}/root", agent.0.id()));
+    let inside = PathBuf::from(format!("/proc/{}/root", agent.id()));
     let ballast = inside.join(state.strip_prefix("/").unwrap()).join("ballast");
     fill(&ballast);
     yard.say("on a full disk");

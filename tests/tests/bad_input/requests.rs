@@ -5,8 +5,9 @@ use std::fs;
 use rcgen::{CertificateParams, Issuer, KeyPair, SanType};
 use reqwest::{Certificate, Client, Identity, Response};
 use serde_json::{Value, json};
+use wavegate_tests::processes::program::Process;
 
-use crate::yard::{Process, Yard, refusal};
+use crate::yard::{Yard, refusal};
 
 /// A client with the certificate of that name.
 fn client(yard: &Yard, certificate: &str) -> Client {
@@ -156,7 +157,7 @@ fn certificates_of_unknown_roles_other_fleets_and_other_authorities_get_nowhere(
 
     // And an agent that trusts another authority than the control plane's does not speak to it.
     let mut agent = yard.agent_of("host-02", "state/elsewhere", "other-ca/ca.pem");
-    let _agent = Process(agent.spawn().unwrap());
+    let _agent = Process::start("an agent of another authority", &mut agent);
     let says_so = || yard.log("host-02").contains("heartbeat not taken");
     yard.until("the agent says that it has no control plane", says_so);
     assert_eq!(yard.picture(), before);

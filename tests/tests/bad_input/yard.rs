@@ -4,26 +4,15 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use wavegate_tests::running::programs;
+use wavegate_tests::processes::program::{Process, program, wavegate};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A process that ends with its test.
-pub(crate) struct Process(pub(crate) Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ended = self.0.kill();
-        let _ended = self.0.wait();
-    }
-}
 
 /// A fleet of two hosts in a folder, its control plane running.
 pub(crate) struct Yard {
@@ -53,11 +42,7 @@ impl Yard {
             .tempdir()
             .unwrap();
         let fleet = dir.path().join("fleet");
-        let made = Command::new(programs::path("wavegate"))
-            .args(["init", "--hosts", "2"])
-            .arg(&fleet)
-            .output()
-            .unwrap();
+        let made = wavegate().args(["init", "--hosts", "2"]).arg(&fleet).output().unwrap();
         assert!(made.status.success(), "{made:?}");
         for folder in ["state", "roots/host-01", "roots/host-02"] {
             std::fs::create_dir_all(fleet.join(folder)).unwrap();
@@ -113,7 +98,7 @@ impl Yard {
 
     /// `wavegate` with the certificate of that name.
     pub(crate) fn wavegate_as(&self, certificate: &str, arguments: &[&str]) -> Output {
-        Command::new(programs::path("wavegate"))
+        wavegate()
             .args(arguments)
             .current_dir(self.path(""))
             .env("WAVEGATE_URL", &self.url)
@@ -161,7 +146,7 @@ impl Yard {
 
     /// The same with another state folder, trusting another authority.
     pub(crate) fn agent_of(&self, host: &str, state: &str, ca: &str) -> Command {
-        let mut command = Command::new(programs::path("wavegate-agent"));
+        let mut command = program("wavegate-agent");
         command.arg("run").arg("--url").arg(&self.url).current_dir(self.path(""));
         for (flag, path) in [
             ("--state-dir", state.to_owned()),
@@ -179,7 +164,7 @@ impl Yard {
     }
 
     pub(crate) fn start_agent(&self, host: &str) -> Process {
-        Process(self.agent(host).spawn().unwrap())
+        Process::start(host, &mut self.agent(host))
     }
 
     pub(crate) fn log(&self, host: &str) -> String {
@@ -229,7 +214,7 @@ pub(crate) fn refusal(output: &Output, code: i32, text: &str) {
 
 /// `wavegate-cp serve` in the fleet's folder, on any port.
 pub(crate) fn control_plane(fleet: &Path, state: &str, listen: &str) -> Command {
-    let mut command = Command::new(programs::path("wavegate-cp"));
+    let mut command = program("wavegate-cp");
     command.args(["serve", "--listen", listen, "--state-dir", state, "--trust", "trust.json"]);
     command.args(["--tls-cert", "certs/control-plane.pem", "--heartbeat-secs", "1"]);
     command.args(["--tls-key", "certs/control-plane.key", "--client-ca", "ca/ca.pem"]);
@@ -240,10 +225,10 @@ pub(crate) fn control_plane(fleet: &Path, state: &str, listen: &str) -> Command 
 fn start_control_plane(fleet: &Path) -> (Process, String) {
     let log = std::fs::File::create(fleet.join("control-plane.log")).unwrap();
     let mut command = control_plane(fleet, "state/control-plane", "127.0.0.1:0");
-    let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+    let mut process =
+        Process::start("the control plane", command.stdout(Stdio::piped()).stderr(log));
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let process = Process(child);
+    BufReader::new(process.stdout()).read_line(&mut line).unwrap();
     let url = line.trim().strip_prefix("listening ").expect("the control plane did not start");
     (process, url.replace("127.0.0.1", "localhost"))
 }
