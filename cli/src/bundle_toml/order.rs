@@ -1,6 +1,6 @@
 //! Dependencies inside one bundle: every name exists, and there is an order.
 //!
-//! Not here: dependencies on other hosts (see [`crate::release::order`]).
+//! Not here: dependencies on other hosts (see `release/order.rs`).
 
 use std::collections::BTreeMap;
 
