@@ -45,6 +45,7 @@ pub(super) struct Counted {
     pub(super) class: HostClass,
     pub(super) state: HostState,
     pub(super) unhealthy: bool,
+    pub(super) unheard_failure: bool,
     /// Whether it stands among its rollout's candidates.
     pub(super) candidate: bool,
     /// Whether it stands among those that do not wait for their wave.

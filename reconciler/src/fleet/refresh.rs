@@ -220,6 +220,7 @@ impl Rollout {
             class: placement.classify(unknown, infra_retries),
             state: placement.record.state,
             unhealthy: placement.is_unhealthy(),
+            unheard_failure: unknown && placement.is_artifact_failure(),
             candidate: placement.is_candidate(),
             express,
         };

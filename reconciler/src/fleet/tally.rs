@@ -16,6 +16,8 @@ pub struct WaveTally {
     pub by_state: BTreeMap<HostState, u64>,
     /// Hosts that are degraded or whose enforce probes fail now.
     pub unhealthy: u64,
+    /// Hosts that failed for the closure's own fault and have not been heard since the start (G25).
+    unheard_failures: u64,
     by_class: [u64; HostClass::COUNT],
 }
 
@@ -30,6 +32,7 @@ impl WaveTally {
         self.by_class[counted.class as usize] += 1;
         *self.by_state.entry(counted.state).or_default() += 1;
         self.unhealthy += u64::from(counted.unhealthy);
+        self.unheard_failures += u64::from(counted.unheard_failure);
     }
 
     pub(super) fn remove(&mut self, counted: Counted) {
@@ -41,6 +44,7 @@ impl WaveTally {
             }
         }
         self.unhealthy -= u64::from(counted.unhealthy);
+        self.unheard_failures -= u64::from(counted.unheard_failure);
     }
 
     /// Hosts that failed for the closure's own fault.
@@ -80,6 +84,7 @@ impl WaveTally {
             + self.count(HostClass::Skipped)
             + self.count(HostClass::SkippedOffline)
             + within(self.artifact_failures(), self.max_failures(policy))
+                .saturating_sub(self.unheard_failures)
             + within(self.standing_infra_failures(), self.max_infra_failures(policy))
     }
 

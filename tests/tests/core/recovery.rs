@@ -263,3 +263,22 @@ fn d7_a_lease_of_an_older_database_waits_until_the_host_has_reported() {
     assert_eq!(cp.dispatch("host-01"), None);
     assert_eq!(cp.dispatched(), ["host-02"]);
 }
+
+#[test]
+fn g25_a_failed_host_that_was_not_heard_is_not_done_though_its_failure_is_tolerated() {
+    use wavegate_proto::artifact::policy::Limit;
+    let spec = with_policy(release("r1", "one", &[2, 1]), |p| p.max_failures = Limit::Count(1));
+    let mut cp = Cp::with(&[patient(spec)]);
+    cp.fail("host-01");
+    cp.roll_back("host-01");
+    cp.ack("host-02");
+    cp.goes_silent("host-01");
+    cp.restart();
+    cp.everybody_reports();
+    cp.advance(minutes(2));
+    cp.activate("host-02");
+    cp.settle("host-02");
+    assert!(cp.dispatched().is_empty(), "nobody knows what became of host-01");
+    cp.returns("host-01");
+    assert_eq!(cp.dispatched(), ["host-03"]);
+}
