@@ -106,15 +106,20 @@ pub fn plan(fleet: &Fleet, now: Now) -> Plan {
     if fleet.recovering.holds(now.mono) {
         return plan;
     }
-    let mut rollouts: Vec<&Rollout> = fleet.rollouts.values().filter(|r| r.is_open()).collect();
-    rollouts.sort_by_key(|rollout| (rollout.order, &rollout.id));
     let mut planned = Planned::default();
-    for rollout in rollouts {
+    for rollout in by_opening(fleet).into_iter().filter(|rollout| rollout.is_open()) {
         for name in rollout.candidates() {
             consider(fleet, rollout, name, now, &mut planned, &mut plan);
         }
     }
     plan
+}
+
+/// Every rollout, in the order of opening (E21).
+fn by_opening(fleet: &Fleet) -> Vec<&Rollout> {
+    let mut rollouts: Vec<&Rollout> = fleet.rollouts.values().collect();
+    rollouts.sort_by_key(|rollout| (rollout.order, &rollout.id));
+    rollouts
 }
 
 fn consider(

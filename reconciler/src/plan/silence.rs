@@ -3,7 +3,7 @@
 use wavegate_proto::record::HostState;
 use wavegate_proto::time::Now;
 
-use super::Action;
+use super::{Action, by_opening};
 use crate::fleet::Fleet;
 use crate::fleet::placement::{Placement, SkipReason};
 use crate::fleet::rollout::Rollout;
@@ -16,9 +16,14 @@ pub(super) fn actions(fleet: &Fleet, now: Now) -> Vec<Action> {
     }
     // Counted once a plan, and only when somebody is to be left out.
     let mut mass_silence = None;
-    for rollout in fleet.rollouts.values() {
-        for name in rollout.quiet_hosts(now.mono) {
-            let Some(placement) = rollout.placements.get(name) else { continue };
+    for rollout in by_opening(fleet) {
+        // By name, not by how long each has been silent, which depends on when that was last looked at.
+        let mut quiet: Vec<_> = rollout
+            .quiet_hosts(now.mono)
+            .filter_map(|name| Some((name, rollout.placements.get(name)?)))
+            .collect();
+        quiet.sort_by_key(|(name, placement)| (placement.entry.wave, *name));
+        for (name, placement) in quiet {
             let (rollout_id, host) = (rollout.id.clone(), name.clone());
             match verdict(fleet, rollout, name, placement, now) {
                 Some(Verdict::Skip)

@@ -13,6 +13,7 @@ mod planning;
 mod probes;
 mod rollouts;
 mod scene;
+mod settling;
 mod silence;
 mod spec;
 mod waiting;

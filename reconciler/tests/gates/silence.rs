@@ -111,3 +111,23 @@ fn g24_silence_is_not_counted_from_before_the_gate_opened() {
     assert!(after_silence(scene.clone(), "a", SKIP_AFTER_SECS).is_empty());
     assert_eq!(after_silence(scene, "a", SKIP_AFTER_SECS + 1), ["skip a"]);
 }
+
+/// E21: rollouts by opening, hosts by wave, then name: not by who has been silent longest.
+#[test]
+fn e21_what_follows_from_silence_has_the_order_of_everything_else() {
+    let mut scene = Scene::new();
+    let skips = |policy: &mut wavegate_proto::artifact::policy::Policy| {
+        policy.skip_offline_after_secs = Some(SKIP_AFTER_SECS);
+    };
+    scene.open("omega@r1", Spec::waves(2).order(1).policy(skips));
+    scene.open("alpha@r1", Spec::waves(1).order(2).policy(skips));
+    scene.place("omega@r1", "y", 1).wait_millis(1000);
+    scene.place("alpha@r1", "a", 0).wait_millis(1000);
+    scene.place("omega@r1", "z", 0).wait_millis(1000);
+    scene.place("omega@r1", "x", 1);
+    scene.wait_millis((SKIP_AFTER_SECS + 1) * 1000);
+    for host in ["c", "d", "e", "f"] {
+        scene.place("alpha@r1", host, 0);
+    }
+    assert_eq!(done(&scene), ["skip z", "skip x", "skip y", "skip a"]);
+}
