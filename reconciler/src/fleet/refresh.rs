@@ -206,11 +206,12 @@ impl Rollout {
                 wave.remove(counted);
             }
         }
-        self.candidates.remove(&(placement.entry.wave, name.clone()));
+        let key = (placement.entry.wave, name.clone());
+        self.candidates.remove(&key);
+        self.express.remove(&key);
         if let Some(due) = placement.silence_due {
             self.quiet.remove(&(due, name.clone()));
         }
-        self.express.remove(name);
     }
 
     fn recount(&mut self, name: &HostName, unknown: bool, express: bool, heard: Mono) {
@@ -234,10 +235,10 @@ impl Rollout {
             wave.add(counted);
         }
         if before.is_some_and(|b| b.candidate) != counted.candidate {
-            keep(&mut self.candidates, key, counted.candidate);
+            keep(&mut self.candidates, key.clone(), counted.candidate);
         }
         if before.is_some_and(|b| b.express) != express {
-            keep(&mut self.express, name.clone(), express);
+            keep(&mut self.express, key, express);
         }
         self.place_silence(name, silence);
     }

@@ -48,7 +48,7 @@ pub struct Rollout {
     /// Hosts to which silence matters, by the time before which it has no consequence.
     pub(super) quiet: BTreeSet<(Mono, HostName)>,
     /// Candidates that do not wait for their wave: nothing changes for them, or they are broken.
-    pub(super) express: BTreeSet<HostName>,
+    pub(super) express: BTreeSet<(WaveIndex, HostName)>,
 }
 
 /// What a rollout was opened with: verified bytes and what they say.
@@ -197,10 +197,8 @@ impl Rollout {
     /// not wait for their wave; in order of wave, then name.
     pub fn candidates(&self) -> impl Iterator<Item = &HostName> {
         let reached = self.candidates.iter().take_while(|(wave, _)| *wave <= self.current_wave);
-        let ahead = self.express.iter().filter(|host| {
-            self.placements.get(*host).is_some_and(|p| p.entry.wave > self.current_wave)
-        });
-        reached.map(|(_, host)| host).chain(ahead)
+        let ahead = self.express.iter().skip_while(|(wave, _)| *wave <= self.current_wave);
+        reached.chain(ahead).map(|(_, host)| host)
     }
 
     /// Hosts whose silence may have a consequence at `now`: of those that wait, those in flight, those

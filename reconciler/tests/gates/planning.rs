@@ -1,6 +1,8 @@
 //! The plan: its order, its determinism, and that one plan keeps within a budget.
 
-use wavegate_proto::record::HostState;
+use wavegate_proto::event::FailureClass;
+use wavegate_proto::record::{HostState, Rollback};
+use wavegate_proto::wire::operator::RolloutState;
 use wavegate_reconciler::plan::plan;
 
 use crate::budgets::counts_in;
@@ -24,6 +26,25 @@ fn e21_rollouts_go_by_opening_and_hosts_by_wave_then_name() {
         scene.rollout(rollout).current_wave = wavegate_proto::ids::WaveIndex(1);
     }
     let expected = ["omega@r1 y", "omega@r1 z", "omega@r1 a", "alpha@r9 c", "alpha@r9 b"];
+    assert_eq!(scene.dispatched(), expected);
+}
+
+/// Hosts that do not wait for their wave keep the order of waves among themselves.
+#[test]
+fn e21_fixes_go_by_wave_then_name_too() {
+    let mut scene = Scene::new();
+    let hosts = [("w", 0), ("c", 1), ("b", 2), ("a", 3), ("z", 1)];
+    scene.open("stable@r1", Spec::waves(1));
+    for (host, _) in hosts {
+        scene.place("stable@r1", host, 0);
+        scene.failed("stable@r1", host, FailureClass::Artifact, Rollback::Failed);
+    }
+    scene.rollout("stable@r1").state = RolloutState::Superseded;
+    scene.open("stable@r2", Spec::waves(4).order(2));
+    for (host, wave) in hosts {
+        scene.place("stable@r2", host, wave);
+    }
+    let expected = ["w", "c", "z", "b", "a"].map(|host| format!("stable@r2 {host}"));
     assert_eq!(scene.dispatched(), expected);
 }
 
