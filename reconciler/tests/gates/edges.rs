@@ -3,6 +3,7 @@
 use wavegate_proto::artifact::policy::Limit;
 use wavegate_proto::event::FailureClass;
 use wavegate_proto::record::{HostState, Rollback};
+use wavegate_proto::wire::operator::RolloutState;
 use wavegate_reconciler::fleet::placement::SkipReason;
 use wavegate_reconciler::gates::Gate;
 
@@ -85,6 +86,35 @@ fn channel_edge_holds_until_every_host_before_it_is_done() {
         ),
     ];
     table(Gate::ChannelEdge, "edge@r1", "e", &two_channels(), &cases);
+}
+
+#[test]
+fn e15_a_finished_channel_stays_finished_when_a_late_host_is_served() {
+    let mut scene = two_channels();
+    all_converged(&mut scene);
+    scene.edit("stable@r1", "c", |placement| {
+        placement.record.state = HostState::Pending;
+        placement.skip = Some(SkipReason::Offline);
+    });
+    assert_eq!(scene.code("edge@r1", "e", Gate::ChannelEdge), None, "one powered-off host");
+    scene.rollout("stable@r1").state = RolloutState::Terminal;
+    scene.edit("stable@r1", "c", |placement| placement.skip = None);
+    assert_eq!(scene.code("edge@r1", "e", Gate::ChannelEdge), None, "it has returned");
+    scene.state("stable@r1", "c", HostState::Soaking);
+    assert_eq!(scene.code("edge@r1", "e", Gate::ChannelEdge), None, "it is being worked on");
+    scene.degraded("stable@r1", "a").degraded("stable@r1", "b");
+    assert_eq!(scene.code("edge@r1", "e", Gate::ChannelEdge), NOT_DONE, "G13 holds all the same");
+}
+
+#[test]
+fn channel_edge_is_open_where_nothing_is_published_and_held_where_it_is_not_opened_yet() {
+    let mut scene = two_channels();
+    comes_after(&mut scene, "edge", &["early"]);
+    assert_eq!(scene.code("edge@r1", "e", Gate::ChannelEdge), None, "none published");
+    scene.open("early@r1", Spec::waves(1).order(3));
+    scene.place("early@r1", "x", 0);
+    scene.fleet.rollouts.remove(&crate::spec::id("early@r1"));
+    assert_eq!(scene.code("edge@r1", "e", Gate::ChannelEdge), NOT_DONE, "published, not opened");
 }
 
 /// G20: the closure over every channel before, also when the one between has nothing to do.
