@@ -26,8 +26,10 @@ pub(super) fn check(candidate: &Candidate<'_>, now: Now) -> Option<Hold> {
     if candidate.placement.skip == Some(SkipReason::Offline) {
         return Some(Hold::SkippedOffline);
     }
-    let Some(at) = candidate.host.liveness.last_heartbeat else { return Some(Hold::NeverSeen) };
+    if candidate.host.liveness.last_heartbeat.is_none() {
+        return Some(Hold::NeverSeen);
+    }
     let offline_after_secs = candidate.rollout.policy().offline_after_secs;
-    (now.mono.secs_since(at) > offline_after_secs)
+    (silent_secs(candidate.fleet, candidate.host, now.mono) > offline_after_secs)
         .then_some(Hold::Silent { since: candidate.host.liveness.last_seen_at })
 }

@@ -97,6 +97,26 @@ fn offline_holds_beyond_offline_after_and_not_at_it() {
 }
 
 #[test]
+fn g24_silence_counts_from_the_opening_of_the_recovering_gate() {
+    let opened = |scene: &mut Scene, heard: u64, since: u64| {
+        scene.fleet.recovering.opened_at = Some(START);
+        liveness(scene, Some(Mono::from_millis(START.millis() - heard * 1000)));
+        scene.wait_millis(since * 1000);
+    };
+    for (heard, since, expected) in [
+        (60, OFFLINE_AFTER_SECS, None),
+        (60, OFFLINE_AFTER_SECS + 1, Some("silent")),
+        (10_000, OFFLINE_AFTER_SECS, None),
+        (10_000, OFFLINE_AFTER_SECS + 1, Some("silent")),
+    ] {
+        let mut scene = one_host();
+        opened(&mut scene, heard, since);
+        let code = scene.code("stable@r1", "a", Gate::Offline);
+        assert_eq!(code, expected, "heard {heard} s before it opened, {since} s ago");
+    }
+}
+
+#[test]
 fn g9_busy_holds_in_flight_elsewhere_and_rolling_back_unless_lost() {
     let failed = FailureClass::Artifact;
     let cases = [
