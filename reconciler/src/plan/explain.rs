@@ -145,7 +145,7 @@ fn waits(rollout: &Rollout, placement: &Placement) -> Option<(String, Timestamp)
                 wave.standing_infra_failures() > wave.max_infra_failures(rollout.policy());
             too_many.then(held)
         }
-        HostClass::SkippedOffline => (!wave.is_done(rollout.policy())).then(in_state),
+        HostClass::SkippedOffline => (wave.count(HostClass::Converged) == 0).then(in_state),
         HostClass::Converged
         | HostClass::Skipped
         | HostClass::FailedArtifact

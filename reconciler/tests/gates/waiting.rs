@@ -58,6 +58,21 @@ fn e20_a_dispatch_a_retry_and_a_host_nobody_knows_are_waited_for() {
 }
 
 #[test]
+fn e20_a_host_left_out_for_its_silence_is_waited_for_only_while_nobody_converged() {
+    let mut scene = pair();
+    scene.place("stable@r1", "c", 0).state("stable@r1", "c", HostState::Soaking);
+    scene.edit("stable@r1", "a", |placement| placement.skip = Some(SkipReason::Offline));
+    assert_eq!(waited(&scene), [("c".to_owned(), "soaking".to_owned())], "b speaks for it");
+    let mut scene = pair();
+    for host in ["a", "b"] {
+        scene.state("stable@r1", host, HostState::Pending);
+        scene.edit("stable@r1", host, |placement| placement.skip = Some(SkipReason::Offline));
+    }
+    let hosts: Vec<_> = waited(&scene).into_iter().map(|(host, _)| host).collect();
+    assert_eq!(hosts, ["a", "b"], "G24");
+}
+
+#[test]
 fn e20_a_wave_that_is_not_done_always_names_somebody() {
     for seed in 0..300 {
         let mut rng = fastrand::Rng::with_seed(seed);
