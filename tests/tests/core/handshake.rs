@@ -227,16 +227,21 @@ fn g9_a_host_in_the_middle_of_one_rollout_is_not_dispatched_in_the_next() {
 #[test]
 fn o7_only_the_host_that_has_a_dispatch_is_woken() {
     use wavegate_control_plane::core::{Answer, Input, Token};
-    let mut cp = Cp::with(&[release("r1", "one", &[3]).budget("all", 1, 1)]);
-    cp.ack("host-01");
-    for (host, token) in [("host-02", 9002), ("host-03", 9003)] {
-        cp.send(|_| Input::Poll { host: name(host), reply: Token(token) });
+    let mut cp = Cp::silent_with(&[release("r1", "one", &[2]).budget("all", 1, 1)]);
+    let (first, second) = (Token(9001), Token(9002));
+    for (host, token) in [("host-01", first), ("host-02", second)] {
+        cp.send(|_| Input::Poll { host: name(host), reply: token });
     }
-    assert!(cp.answers.is_empty());
-    cp.activate("host-01");
-    cp.settle("host-01");
-    let woken = cp.answers.remove(&Token(9002)).unwrap();
+    assert!(cp.answers.is_empty(), "both wait");
+    cp.everybody_reports();
+    let woken = cp.answers.remove(&first).unwrap();
     assert!(matches!(woken, Answer::Dispatch(Some(_))));
+    cp.ack("host-01");
+    cp.activate("host-01");
+    assert!(cp.answers.is_empty(), "the other poll is parked all the while");
+    cp.settle("host-01");
+    let woken = cp.answers.remove(&second).unwrap();
+    assert!(matches!(woken, Answer::Dispatch(Some(_))), "the same poll has its own dispatch");
     assert!(cp.answers.is_empty());
 }
 
