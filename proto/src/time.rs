@@ -233,6 +233,14 @@ impl Now {
             wall.saturating_sub(delta(self.mono, mono))
         })
     }
+
+    /// The monotonic reading at which the wall clock will show `at`, judged from now; now, when that
+    /// has been.
+    #[must_use]
+    pub fn mono_at(self, at: Timestamp) -> Mono {
+        let left = at.unix_millis().saturating_sub(self.wall.unix_millis());
+        self.mono.plus_millis(u64::try_from(left).unwrap_or(0))
+    }
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ fn every_tally() -> impl Iterator<Item = RolloutTally> {
     (0..512_u32).map(|bits| {
         let bit = |n: u32| bits & (1 << n) != 0;
         RolloutTally {
-            dispatched_or_left_pending: bit(0),
+            begun: bit(0),
             current_wave_done: bit(1),
             later_wave_remains: bit(2),
             deferred_remain: bit(3),
@@ -111,7 +111,7 @@ fn g16_a_terminal_rollout_stays_terminal() {
 #[test]
 fn a_rollout_is_reverted_only_when_every_failed_host_is_back() {
     let halted = RolloutTally {
-        dispatched_or_left_pending: true,
+        begun: true,
         artifact_failures_exceed: true,
         failed_hosts: 2,
         failed_hosts_awaiting_rollback: 1,
@@ -128,7 +128,7 @@ fn a_rollout_is_reverted_only_when_every_failed_host_is_back() {
 #[test]
 fn a_rollout_in_which_nothing_changes_goes_straight_to_terminal() {
     let tally = RolloutTally {
-        dispatched_or_left_pending: true,
+        begun: true,
         current_wave_done: true,
         all_done: true,
         ..RolloutTally::default()

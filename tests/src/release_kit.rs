@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wavegate_proto::artifact::entry::HostEntry;
-use wavegate_proto::artifact::fleet::{ChannelEdge, FleetChannel, FleetDocument, FleetHost};
+use wavegate_proto::artifact::fleet::{
+    ChannelEdge, FleetChannel, FleetDocument, FleetHost, Revocation,
+};
 use wavegate_proto::artifact::header::RolloutHeader;
 use wavegate_proto::artifact::policy::{Budget, Limit, Policy, Wave};
 use wavegate_proto::artifact::release::{Release, ReleaseFiles, RolloutFiles, verify_release};
@@ -24,6 +26,8 @@ use wavegate_proto::trust::{TrustFile, TrustedKey};
 pub struct Kit {
     key: PrivateKey,
     pub trust: TrustFile,
+    /// What every release from now on revokes.
+    pub revoked: Vec<Revocation>,
 }
 
 /// One channel of a release.
@@ -43,7 +47,7 @@ impl Default for Kit {
         let key = PrivateKey::from_seed([7; 32]);
         let trusted = TrustedKey::new(key.public_key());
         let trust = TrustFile::new("demo".parse().unwrap(), 1, vec![trusted], Vec::new());
-        Self { key, trust }
+        Self { key, trust, revoked: Vec::new() }
     }
 }
 
@@ -70,7 +74,8 @@ impl Kit {
         signed_at: Timestamp,
         channels: &[ChannelSpec],
     ) -> ReleaseFiles {
-        let fleet = fleet_document(serial, signed_at, channels);
+        let mut fleet = fleet_document(serial, signed_at, channels);
+        fleet.revoked = self.revoked.clone();
         let fleet = serde_json::to_vec(&fleet).unwrap();
         let canonical = canonicalize(&fleet).unwrap();
         let fleet_sha256 = Sha256Hash::of(&canonical);

@@ -101,6 +101,11 @@ fn hint_for(code: &str) -> Option<&'static str> {
         }
         "role-forbidden" => "use an operator's certificate for changes, a viewer's for reading",
         "no-release" => "publish one: wavegate release publish DIR",
+        "rollout-finished" => "only a newer release changes it now",
+        "quarantined" => {
+            "resume with --clear-quarantine, or publish a release with another closure"
+        }
+        "not-retryable" | "host-in-flight" => "wavegate host explain NAME tells where it is",
         "unknown-host" => "wavegate hosts lists them",
         "unknown-rollout" => "wavegate rollout list lists them",
         "signature-threshold" => "sign it: wavegate release sign DIR --key K",

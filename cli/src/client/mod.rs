@@ -134,6 +134,23 @@ impl ApiClient {
         self.read_answer("/v1/releases", &bytes)
     }
 
+    /// Asks for a change with `body`, and returns the exact bytes of the new document. With `DELETE` the
+    /// reason goes into the query as well: some servers in between drop such bodies.
+    ///
+    /// # Errors
+    /// When it is refused, or there is no answer.
+    pub async fn change(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<Bytes, ClientError> {
+        let reason = body["reason"].as_str().filter(|_| method == Method::DELETE);
+        let url = self.url_of(path, &[("reason", reason.map(str::to_owned))]);
+        let request = self.http.request(method, url.clone()).timeout(REQUEST_TIMEOUT);
+        self.send(request.json(body), &url).await
+    }
+
     fn url_of(&self, path: &str, query: &Query<'_>) -> Url {
         let mut url = self.url.clone();
         url.set_path(path);

@@ -3,6 +3,7 @@
 //! Not here: how answers look on a terminal (see [`crate::show`]).
 
 pub mod ca;
+pub mod changing;
 pub mod channels;
 pub mod events;
 pub mod host;

@@ -3,9 +3,19 @@
 //! Not here: the sentences of the gates; they come with the answer.
 
 use wavegate_proto::time::Timestamp;
-use wavegate_proto::wire::operator::{ExplainDecision, Explanation};
+use wavegate_proto::wire::operator::{ExplainDecision, Explanation, ReasonKind};
 
 use super::table::ago;
+
+/// Whether what holds passes by itself (O2).
+#[must_use]
+pub fn kind(kind: ReasonKind) -> &'static str {
+    match kind {
+        ReasonKind::HeldBack => "held back",
+        ReasonKind::NeedsPerson => "waiting for a person",
+        ReasonKind::Stuck => "stuck",
+    }
+}
 
 /// What would be done with a host now, and why not more.
 #[must_use]
@@ -19,7 +29,8 @@ pub fn explanation(explanation: &Explanation, now: Timestamp) -> String {
     };
     let mut text = format!("{} {decision}\n", explanation.host);
     for reason in &explanation.reasons {
-        text.push_str(&format!("  {} ({}): {}\n", reason.gate, reason.code, reason.detail));
+        let (gate, code, detail) = (&reason.gate, &reason.code, &reason.detail);
+        text.push_str(&format!("  {}: {gate} ({code}): {detail}\n", kind(reason.kind)));
         if let Some(since) = reason.since {
             text.push_str(&format!("    held since {since} ({})\n", ago(now, since)));
         }

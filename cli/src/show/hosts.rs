@@ -64,6 +64,26 @@ pub fn one(host: &HostDocument, now: Timestamp) -> String {
     format!("{head}\n{}", table(["PROBE", "MODE", "STATUS", "REASON"], rows, ""))
 }
 
+/// Where a host is after a verb about it.
+#[must_use]
+pub fn after_verb(host: &HostDocument, now: Timestamp) -> String {
+    let name = &host.host;
+    let rollout = host.rollout_id.as_ref();
+    let place = rollout.map_or_else(String::new, |rollout| format!(" in {rollout}"));
+    let held = match &host.hold {
+        None => "no operator holds it".to_owned(),
+        Some(hold) => match hold.until {
+            Some(until) => format!("{} holds it until {until}: {}", hold.actor, hold.reason),
+            None => format!("{} holds it until it is released: {}", hold.actor, hold.reason),
+        },
+    };
+    let since = host.state_since.map_or_else(String::new, |at| format!(" since {}", ago(now, at)));
+    format!(
+        "{name} is {}{since}{place}; {held}\nwavegate host explain {name} tells what it waits for\n",
+        or_dash(host.state)
+    )
+}
+
 fn probe(probe: &ProbeRecord) -> [String; 4] {
     let mode = match probe.mode {
         ProbeMode::Enforce => "enforce",

@@ -1,6 +1,6 @@
-//! `wavegate quarantine list`.
+//! `wavegate quarantine`.
 //!
-//! Not here: clearing one.
+//! Not here: when a closure is quarantined.
 
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::operator::{QuarantineDocument, QuarantineSource};
@@ -27,4 +27,13 @@ pub fn list(quarantines: &[QuarantineDocument], now: Timestamp) -> String {
     });
     let header = ["CHANNEL", "CLOSURE", "SINCE", "HOST", "ROLLOUT", "SOURCE", "REASON"];
     table(header, rows, "nothing is quarantined")
+}
+
+/// What clearing one did.
+#[must_use]
+pub fn cleared(item: &QuarantineDocument) -> String {
+    format!(
+        "{} may be dispatched on {} again; a halted rollout stays halted until it is resumed\n",
+        item.closure, item.channel
+    )
 }

@@ -2,10 +2,11 @@
 //!
 //! Not here: its events (see [`super::events`]).
 
-use wavegate_proto::record::HostRecord;
+use wavegate_proto::record::{HostRecord, HostState};
 use wavegate_proto::time::Timestamp;
-use wavegate_proto::wire::operator::{Outcome, RolloutDocument, RolloutMark};
+use wavegate_proto::wire::operator::{Outcome, RolloutDocument, RolloutMark, WaveDocument};
 
+use super::explain::kind;
 use super::table::{ago, counts, or_dash, pairs, span, table};
 
 /// A list of rollouts.
@@ -53,18 +54,51 @@ pub fn one(rollout: &RolloutDocument, now: Timestamp) -> String {
             wave.name.to_string(),
             span(wave.soak_secs),
             wave.hosts.to_string(),
+            approval(wave),
             counts(wave.by_state.iter().map(|(state, count)| (state, *count))),
         ]
     });
-    let waves = table(["WAVE", "NAME", "SOAK", "HOSTS", "STATES"], waves, "no waves");
+    let header = ["WAVE", "NAME", "SOAK", "HOSTS", "APPROVAL", "STATES"];
+    let waves = table(header, waves, "no waves");
     let mut text = format!("{}\n{waves}", pairs(&lines));
     if !rollout.waiting_for.is_empty() {
         let rows = rollout.waiting_for.iter().map(|waiting| {
-            [waiting.host.to_string(), waiting.gate.clone(), ago(now, waiting.since)]
+            [
+                waiting.host.to_string(),
+                waiting.gate.clone(),
+                kind(waiting.kind).to_owned(),
+                ago(now, waiting.since),
+            ]
         });
-        text.push_str(&format!("\n{}", table(["WAITS FOR", "GATE", "SINCE"], rows, "")));
+        let header = ["WAITS FOR", "GATE", "WHICH IS", "SINCE"];
+        text.push_str(&format!("\n{}", table(header, rows, "")));
     }
     text
+}
+
+/// What a verb about a rollout has come to, and what becomes of hosts in flight.
+#[must_use]
+pub fn after_verb(rollout: &RolloutDocument) -> String {
+    let in_flight: u64 = rollout
+        .waves
+        .iter()
+        .flat_map(|wave| &wave.by_state)
+        .filter(|(state, _)| matches!(state, HostState::Activating | HostState::Soaking))
+        .map(|(_, count)| *count)
+        .sum();
+    let id = &rollout.rollout_id;
+    match rollout.mark {
+        Some(RolloutMark::Paused) => {
+            format!(
+                "{id} is paused: nothing more is dispatched, {in_flight} hosts in flight finish\n"
+            )
+        }
+        Some(RolloutMark::Aborted) => format!(
+            "{id} is aborted: nothing more is dispatched, {in_flight} hosts in flight finish, and only \
+             a newer release goes on\n"
+        ),
+        None => format!("{id} is {}: {in_flight} hosts are in flight\n", state(rollout)),
+    }
 }
 
 /// The hosts of a rollout.
@@ -83,6 +117,14 @@ pub fn hosts(records: &[HostRecord], now: Timestamp) -> String {
         ]
     });
     table(["HOST", "WAVE", "STATE", "SINCE", "ATTEMPT", "TROUBLE"], rows, "no hosts")
+}
+
+fn approval(wave: &WaveDocument) -> String {
+    match (&wave.approved_by, wave.requires_approval) {
+        (Some(who), _) => format!("by {who}"),
+        (None, true) => "needed".to_owned(),
+        (None, false) => "-".to_owned(),
+    }
 }
 
 fn state(rollout: &RolloutDocument) -> String {

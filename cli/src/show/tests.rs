@@ -43,12 +43,13 @@ fn rollout() -> Value {
         "superseded_by": null, "current_wave": 0,
         "waves": [
             {"index": 0, "name": "canary", "soak_secs": 1800, "requires_approval": false,
-             "approved_by": null, "hosts": 1, "by_state": {"failed": 1}},
-            {"index": 1, "name": "rest", "soak_secs": 300, "requires_approval": false,
+             "approved_by": "operator/bob", "hosts": 1, "by_state": {"failed": 1}},
+            {"index": 1, "name": "rest", "soak_secs": 300, "requires_approval": true,
              "approved_by": null, "hosts": 2, "by_state": {"pending": 2}}
         ],
         "failures": {"artifact": 1, "infra": 0},
-        "waiting_for": [{"host": "web-01", "gate": "rollout", "since": "2026-11-21T08:59:00.000Z"}]
+        "waiting_for": [{"host": "web-01", "gate": "rollout", "since": "2026-11-21T08:59:00.000Z",
+                         "kind": "needs-person"}]
     })
 }
 
@@ -109,25 +110,35 @@ fn one_host() {
     ");
 }
 
-/// O2: held back says by what, since when, and what opens it.
+/// O2: held back says by what, since when, and what opens it, and looks different from being stuck.
 #[test]
 fn o2_an_explanation_names_every_gate() {
     let explanation = read(json!({
         "host": "web-02", "decision": "wait", "reasons": [
             {"gate": "wave", "code": "earlier-wave", "detail": "wave 0 is not done: web-01 is soaking",
              "since": "2026-11-21T08:30:00.000Z", "earliest_at": "2026-11-21T09:27:00.000Z",
-             "clears_when": "web-01 has converged"},
+             "clears_when": "web-01 has converged", "kind": "held-back"},
+            {"gate": "approval", "code": "not-approved", "detail": "wave 1 needs an approval",
+             "since": null, "earliest_at": null, "clears_when": "an operator approves the wave",
+             "kind": "needs-person"},
+            {"gate": "offline", "code": "silent", "detail": "the host is silent",
+             "since": null, "earliest_at": null, "clears_when": "the host sends a heartbeat",
+             "kind": "stuck"},
             {"gate": "budget", "code": "budget-full", "detail": "budget web: web-01 uses its only slot",
              "since": null, "earliest_at": null, "clears_when": "web-01 has converged"}
         ]
     }));
     insta::assert_snapshot!(explain::explanation(&explanation, now()), @"
     web-02 waits
-      wave (earlier-wave): wave 0 is not done: web-01 is soaking
+      held back: wave (earlier-wave): wave 0 is not done: web-01 is soaking
         held since 2026-11-21T08:30:00.000Z (30m ago)
         not before 2026-11-21T09:27:00.000Z
         clears when web-01 has converged
-      budget (budget-full): budget web: web-01 uses its only slot
+      waiting for a person: approval (not-approved): wave 1 needs an approval
+        clears when an operator approves the wave
+      stuck: offline (silent): the host is silent
+        clears when the host sends a heartbeat
+      held back: budget (budget-full): budget web: web-01 uses its only slot
         clears when web-01 has converged
     ");
 }
@@ -148,12 +159,12 @@ fn rollouts() {
     halted    probe http on web-01, 1m ago
     failures  1 of the artifact, 0 other
 
-    WAVE  NAME    SOAK  HOSTS  STATES
-    0     canary  30m   1      1 failed
-    1     rest    5m    2      2 pending
+    WAVE  NAME    SOAK  HOSTS  APPROVAL         STATES
+    0     canary  30m   1      by operator/bob  1 failed
+    1     rest    5m    2      needed           2 pending
 
-    WAITS FOR  GATE     SINCE
-    web-01     rollout  1m ago
+    WAITS FOR  GATE     WHICH IS              SINCE
+    web-01     rollout  waiting for a person  1m ago
     ");
 }
 

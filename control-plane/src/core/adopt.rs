@@ -137,13 +137,14 @@ impl Core {
 
     /// Makes the live model what the release says. Doing it again changes nothing.
     fn install(&mut self, now: Now, release: &Arc<Verified<Release>>) {
-        self.release = Some(Arc::clone(release));
+        let before = self.release.replace(Arc::clone(release));
         self.fleet.release = Some(AdoptedRelease {
             serial: release.fleet.serial,
             fleet_sha256: release.fleet_sha256,
             signed_at: release.fleet.signed_at,
         });
         self.install_hosts(now, release);
+        self.leave_out_revoked(now, before.as_deref(), release);
         let current: BTreeSet<RolloutId> =
             release.rollouts.values().map(|r| r.header.rollout_id()).collect();
         // By the rollouts, not by what was current: a start may find a release that is newer than its log.
@@ -204,6 +205,26 @@ impl Core {
         if let Some(waiting) = self.polls.remove(name) {
             self.reply(waiting, Answer::Dispatch(None));
         }
+        self.leave_out(now, name, SkipReason::Removed);
+    }
+
+    /// G21: so is one whose certificate the release revokes anew, until it speaks with another.
+    fn leave_out_revoked(
+        &mut self,
+        now: Now,
+        before: Option<&Verified<Release>>,
+        release: &Release,
+    ) {
+        let known = before.map_or(&[][..], |before| &before.fleet.revoked);
+        for revoked in release.fleet.revoked.iter().filter(|revoked| !known.contains(revoked)) {
+            let host = revoked.subject.strip_prefix("host/").and_then(|name| name.parse().ok());
+            if let Some(host) = host {
+                self.leave_out(now, &host, SkipReason::Revoked);
+            }
+        }
+    }
+
+    fn leave_out(&mut self, now: Now, name: &HostName, why: SkipReason) {
         let open: Vec<RolloutId> = self
             .fleet
             .records(name)
@@ -213,7 +234,7 @@ impl Core {
         for rollout_id in open {
             let place = (rollout_id, name.clone());
             self.close_lease(&place, false);
-            self.set_skip(now, &place, Some(SkipReason::Removed));
+            self.set_skip(now, &place, Some(why));
         }
     }
 

@@ -31,11 +31,35 @@ pub(super) struct LogHistory {
     renewed: bool,
     /// Whether a checkpoint that does not verify has been noted since the start.
     refusal_noted: bool,
+    /// The version of the operators' marks when the process started.
+    marks_found: u64,
+    /// Whether marks that do not verify have been noted since the start.
+    marks_refusal_noted: bool,
 }
 
 impl LogHistory {
     pub(super) fn at_start(end: LogEnd) -> Self {
-        Self { found: end.seq, committed: end, renewed: false, refusal_noted: false }
+        Self {
+            found: end.seq,
+            committed: end,
+            renewed: false,
+            refusal_noted: false,
+            marks_found: 0,
+            marks_refusal_noted: false,
+        }
+    }
+
+    pub(super) fn found_marks(&mut self, version: u64) {
+        self.marks_found = version;
+    }
+
+    pub(super) fn marks_found(&self) -> u64 {
+        self.marks_found
+    }
+
+    /// Whether marks that do not verify are to be noted: the first time since the start.
+    pub(super) fn note_marks_refusal(&mut self) -> bool {
+        !std::mem::replace(&mut self.marks_refusal_noted, true)
     }
 }
 
@@ -101,11 +125,16 @@ impl Core {
 
     /// A host name holds no line break, so no two checkpoints read the same.
     fn mac(&self, host: &HostName, seq: LogSeq, chain: &Sha256Hash) -> Hmac<Sha256> {
+        let mut mac = self.echo_mac();
+        mac.update(format!("wavegate checkpoint\n{host}\n{seq}\n{chain}").as_bytes());
+        mac
+    }
+
+    /// Nothing fed to it yet; what is fed begins with what it is for.
+    pub(super) fn echo_mac(&self) -> Hmac<Sha256> {
         // A key shorter than a block is filled up with zeros: so HMAC has it.
         let mut block = [0; 64];
         block[..32].copy_from_slice(&self.config.echo_key.0);
-        let mut mac = Hmac::<Sha256>::new(&block.into());
-        mac.update(format!("wavegate checkpoint\n{host}\n{seq}\n{chain}").as_bytes());
-        mac
+        Hmac::<Sha256>::new(&block.into())
     }
 }

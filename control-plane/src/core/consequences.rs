@@ -37,12 +37,15 @@ impl Core {
         origin: Origin,
         log_seq: LogSeq,
     ) {
-        self.first_contact(now, place);
+        self.first_contact(now, place, origin);
         match &entry.event {
             Event::DispatchAck { attempt, .. } => {
                 self.close_lease(place, true);
                 let attempt = *attempt;
-                self.fleet.change(&place.0, &place.1, |p| p.issued = p.issued.max(attempt));
+                self.fleet.change(&place.0, &place.1, |p| {
+                    p.issued = p.issued.max(attempt);
+                    p.retried = false;
+                });
             }
             Event::Carried { .. } => self.close_lease(place, true),
             Event::DispatchReject { .. } => {
@@ -84,14 +87,28 @@ impl Core {
         self.save_placement(now, &place.0, &place.1, log_seq);
     }
 
-    /// A host that speaks is neither lost nor left out for silence.
-    fn first_contact(&mut self, now: Now, place: &Place) {
+    /// A host that speaks is neither lost, unless it stays where it is, nor left out for silence; one in
+    /// flight that a person left out counts again (G7), and so does one that has recovered.
+    fn first_contact(&mut self, now: Now, place: &Place, origin: Origin) {
         let Some(placement) = self.fleet.placement(&place.0, &place.1) else { return };
-        let (lost, skip) = (placement.lost, placement.skip);
-        if lost {
+        let moved = placement.entered == now.mono;
+        if placement.lost && moved {
             self.fleet.change(&place.0, &place.1, |placement| placement.lost = false);
         }
-        if skip == Some(SkipReason::Offline) {
+        let Some(placement) = self.fleet.placement(&place.0, &place.1) else { return };
+        let counts_again = match placement.skip {
+            Some(SkipReason::Offline) => true,
+            Some(SkipReason::Operator) if origin == Origin::Live => match placement.record.state {
+                HostState::Activating | HostState::Deferred | HostState::Soaking => true,
+                HostState::Converged => !placement.is_degraded(),
+                HostState::Pending
+                | HostState::Failed
+                | HostState::Reverted
+                | HostState::Skipped => false,
+            },
+            Some(SkipReason::Operator | SkipReason::Removed | SkipReason::Revoked) | None => false,
+        };
+        if counts_again {
             self.set_skip(now, place, None);
         }
     }
@@ -115,6 +132,7 @@ impl Core {
     pub(super) fn count_infra_failure(&mut self, now: Now, place: &Place, counts: bool) {
         self.fleet.change(&place.0, &place.1, |placement| {
             placement.infra_failures += u32::from(counts);
+            placement.retried = false;
             let secs = back_off_secs(placement.infra_failures.max(1));
             placement.retry_at = Some(now.mono.plus_secs(secs));
         });

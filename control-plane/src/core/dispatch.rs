@@ -79,6 +79,9 @@ impl Core {
             lease
         });
         let Some(lease) = lease else { return };
+        if let Some(rollout) = self.fleet.rollouts.get_mut(rollout_id).filter(|_| !no_change) {
+            rollout.note_dispatch(now.mono);
+        }
         self.leases.insert((lease.expires, place.clone()));
         self.note_dispatch(now, place, &lease);
         self.hand_over(now, host);

@@ -66,7 +66,7 @@ impl Core {
         Ok(Answer::Document(document))
     }
 
-    fn rollout(&self, id: &RolloutId) -> Result<&Rollout, Box<Problem>> {
+    pub(super) fn rollout(&self, id: &RolloutId) -> Result<&Rollout, Box<Problem>> {
         let unknown = || refuse(ProblemCode::UnknownRollout, format!("no rollout {id}"));
         self.fleet.rollouts.get(id).ok_or_else(unknown)
     }
@@ -140,7 +140,7 @@ impl Core {
             && filter.online.is_none_or(|wanted| self.online(host, now) == wanted)
     }
 
-    fn host(&self, now: Now, name: &HostName) -> Result<HostDocument, Box<Problem>> {
+    pub(super) fn host(&self, now: Now, name: &HostName) -> Result<HostDocument, Box<Problem>> {
         let host = self.fleet.hosts.get(name).ok_or_else(|| unknown_host(name))?;
         Ok(self.host_document(now, name, host))
     }
@@ -171,7 +171,7 @@ impl Core {
             state_since: record.map(|r| r.state_since),
             probes: record.map(|r| r.probes.clone()).unwrap_or_default(),
             resources: live.resources,
-            hold: None,
+            hold: host.hold.clone().filter(|hold| hold.until.is_none_or(|until| now.wall < until)),
             cert_expires_at: live.cert_expires_at,
             clock_skew_secs: live.clock_skew_secs,
         }
@@ -235,7 +235,7 @@ impl Core {
     }
 }
 
-fn rollout_document(rollout: &Rollout) -> RolloutDocument {
+pub(super) fn rollout_document(rollout: &Rollout) -> RolloutDocument {
     let sum = |classes: &[HostClass]| {
         let count =
             |class: &HostClass| rollout.waves().iter().map(|w| w.count(*class)).sum::<u64>();
@@ -247,8 +247,8 @@ fn rollout_document(rollout: &Rollout) -> RolloutDocument {
         reference: rollout.id.reference.clone(),
         serial: rollout.serial(),
         state: rollout.state,
-        mark: None,
-        mark_by: None,
+        mark: rollout.mark.as_ref().map(|mark| mark.mark),
+        mark_by: rollout.mark.as_ref().map(|mark| mark.by.clone()),
         frozen: rollout.frozen,
         halt: rollout.halt.clone(),
         outcome: rollout.outcome(),
@@ -273,11 +273,16 @@ fn waves(rollout: &Rollout) -> Vec<WaveDocument> {
             name: wave.name.clone(),
             soak_secs: wave.soak_secs,
             requires_approval: wave.requires_approval,
-            approved_by: None,
+            approved_by: approved_by(rollout, index),
             hosts: tally.hosts,
             by_state: tally.by_state.clone(),
         })
         .collect()
+}
+
+fn approved_by(rollout: &Rollout, wave: u32) -> Option<String> {
+    let wave = wavegate_proto::ids::WaveIndex(wave);
+    rollout.approvals.get(&wave).map(|by| by.actor.clone())
 }
 
 fn quarantine_key(document: &wavegate_proto::wire::operator::QuarantineDocument) -> String {

@@ -75,6 +75,7 @@ impl Core {
             }
         }
         self.settle_replay(now, place);
+        self.leave_out_again(now, place);
         self.advance(now, &place.0);
         let last_seq = self.last_seq_of(place);
         match stop {
@@ -174,8 +175,12 @@ impl Core {
             let wave = usize::try_from(placement.entry.wave.0).unwrap_or(usize::MAX);
             context.soak_secs = soaks.get(wave).copied().unwrap_or(0);
             context.lease = lease_view(placement, now);
+            let before = (placement.record.state, placement.record.attempt);
             fold(&mut placement.record, &context, entry.at, &entry.event)
                 .map_err(|refusal| refusal.code().to_owned())?;
+            if before != (placement.record.state, placement.record.attempt) {
+                placement.entered = now.mono;
+            }
             placement.journal.accepted(journal_id, entry);
             note_position(placement);
             Ok(())

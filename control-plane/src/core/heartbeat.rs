@@ -4,18 +4,24 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use wavegate_proto::event::{Event, FailurePolicy};
-use wavegate_proto::ids::{HostName, RolloutId, Seq};
+use wavegate_proto::ids::{ClosureId, HostName, RolloutId, Seq};
 use wavegate_proto::record::{HostRecord, HostState};
 use wavegate_proto::time::{Now, Timestamp};
 use wavegate_proto::wire::agent::{Heartbeat, HeartbeatAnswer, JournalHead, MAX_REJECTED};
 use wavegate_reconciler::fleet::host::Replay;
-use wavegate_reconciler::fleet::placement::Placement;
+use wavegate_reconciler::fleet::placement::{Placement, SkipReason};
 use wavegate_reconciler::fleet::rollout::Rollout;
 use wavegate_state_machine::host::{FoldContext, HeadVerdict, Lease, Origin, fold};
 
 use super::input::Place;
 use super::log::Fact;
 use super::{Answer, Core, Token};
+
+/// A gap of more than so many heartbeats is silence: what the host is to do after it takes its time anew.
+const TALKS_AFTER_HEARTBEATS: u64 = 3;
+
+/// In so many heartbeats in a row a host must say that it runs something else than it converged on.
+const HEARTBEATS_TO_DIVERGE: u32 = 2;
 
 impl Core {
     pub(super) fn heartbeat(
@@ -32,11 +38,15 @@ impl Core {
         }
         self.check_checkpoint(now, host, heartbeat.checkpoint.as_ref());
         self.note_liveness(now, host, heartbeat, cert_expires_at);
+        if let Some(kept) = &heartbeat.marks {
+            self.restore_marks(now, host, kept);
+        }
         for rejected in heartbeat.rejected.iter().take(MAX_REJECTED) {
             self.rejected(now, host, rejected);
         }
         let (replay, new_journal) = self.compare_journals(now, host, &heartbeat.rollouts);
         self.conclude_without_journal(now, host, heartbeat);
+        self.compare_with_target(now, host, heartbeat.current_closure.as_ref());
         self.reported(now, host);
         let answer = HeartbeatAnswer {
             cp_epoch: self.cp_epoch,
@@ -44,8 +54,8 @@ impl Core {
             next_heartbeat_secs: self.config.heartbeat_secs,
             replay,
             new_journal,
-            cleared: Vec::new(),
-            marks: None,
+            cleared: self.cleared(host, &heartbeat.rejected),
+            marks: self.newer_marks(host, heartbeat.marks_version),
             bootstrap: self.bootstrap(host, heartbeat),
             satisfied: Vec::new(),
             checkpoint: self.show_checkpoint(now, host),
@@ -62,6 +72,11 @@ impl Core {
     ) {
         let Some(host) = self.fleet.hosts.get_mut(name) else { return };
         let live = &mut host.liveness;
+        let silent_secs =
+            live.last_heartbeat.map_or(u64::MAX, |before| now.mono.secs_since(before));
+        if silent_secs > self.config.heartbeat_secs.saturating_mul(TALKS_AFTER_HEARTBEATS) {
+            live.talking_since = now.mono;
+        }
         live.last_heartbeat = Some(now.mono);
         live.last_seen_at = Some(now.wall);
         if live.agent_version.as_deref() != Some(heartbeat.agent_version.as_str()) {
@@ -80,6 +95,40 @@ impl Core {
             self.fleet.refresh(name);
         }
         self.unflushed.insert(name.clone());
+        self.take_in_again(now, name);
+    }
+
+    /// A host whose certificate was revoked speaks again: with another.
+    fn take_in_again(&mut self, now: Now, name: &HostName) {
+        let revoked = |(rollout, placement): (&Rollout, &Placement)| {
+            (placement.skip == Some(SkipReason::Revoked)).then(|| rollout.id.clone())
+        };
+        let rollouts: Vec<RolloutId> = self.fleet.records(name).filter_map(revoked).collect();
+        for rollout_id in rollouts {
+            self.set_skip(now, &(rollout_id, name.clone()), None);
+        }
+    }
+
+    /// G26: a host that converged and says twice in a row that it runs something else has diverged,
+    /// until it runs its target again.
+    fn compare_with_target(&mut self, now: Now, name: &HostName, current: Option<&ClosureId>) {
+        let Some((rollout, placement)) = self.fleet.newest_started(name) else { return };
+        let converged = placement.record.state == HostState::Converged;
+        let differs = converged && current != Some(&placement.entry.closure);
+        let known = placement.diverged;
+        let rollout_id = rollout.id.clone();
+        let Some(host) = self.fleet.hosts.get_mut(name) else { return };
+        host.liveness.off_target = if differs { host.liveness.off_target + 1 } else { 0 };
+        let diverged = host.liveness.off_target >= HEARTBEATS_TO_DIVERGE || (known && differs);
+        if diverged == known {
+            return;
+        }
+        self.fleet.change(&rollout_id, name, |placement| placement.diverged = diverged);
+        let payload = json!({ "diverged": diverged, "current_closure": current });
+        let fact = Fact::own(now, "host_diverged", payload).about(&rollout_id).on(name);
+        let log_seq = self.note(fact);
+        self.save_placement(now, &rollout_id, name, log_seq);
+        self.touch_rollouts_of(name);
     }
 
     /// Which journals are to be sent again, and which are to be opened anew.
@@ -161,6 +210,7 @@ impl Core {
             origin: Origin::Synthetic,
         };
         let folded = self.fleet.change(rollout_id, host, |placement| {
+            placement.entered = now.mono;
             fold(&mut placement.record, &context, now.wall, event).is_ok()
         });
         if folded != Some(true) {

@@ -6,12 +6,13 @@ use wavegate_proto::artifact::proof::HostPlan;
 use wavegate_proto::artifact::release::Release;
 use wavegate_proto::artifact::rules::Violation;
 use wavegate_proto::artifact::verified::Verified;
-use wavegate_proto::ids::{HostName, RolloutId};
+use wavegate_proto::ids::{HostName, PersonName, RolloutId};
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::agent::{EventsRequest, Heartbeat, RolloutProof};
 
 use super::query::Query;
 use super::rows::LogEnd;
+use super::verbs::Verb;
 
 /// Names a request until it is answered; given out by the shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,6 +94,17 @@ pub enum Input {
         source: String,
         /// What was wrong with it.
         violation: Violation,
+    },
+    /// An operator wants something done.
+    Verb {
+        /// What.
+        verb: Verb,
+        /// Who, by certificate.
+        by: PersonName,
+        /// Why.
+        reason: String,
+        /// To be answered.
+        reply: Token,
     },
     /// Somebody reads.
     Query {

@@ -1,7 +1,7 @@
 //! Appending to the log, and writing derived rows that name the row that changed them.
 
 use serde_json::Value;
-use wavegate_proto::ids::{HostName, LogSeq, RolloutId, Serial};
+use wavegate_proto::ids::{HostName, LogSeq, PersonName, RolloutId, Serial};
 use wavegate_proto::record::ProbeStatus;
 use wavegate_proto::time::{Now, Timestamp};
 use wavegate_reconciler::fleet::placement::Placement;
@@ -19,6 +19,7 @@ pub(super) enum Actor {
     Host(HostName),
     ControlPlane,
     Release(Serial),
+    Operator(PersonName),
 }
 
 impl std::fmt::Display for Actor {
@@ -27,6 +28,7 @@ impl std::fmt::Display for Actor {
             Self::Host(host) => write!(f, "host/{host}"),
             Self::ControlPlane => f.write_str("control-plane"),
             Self::Release(serial) => write!(f, "release/{serial}"),
+            Self::Operator(name) => write!(f, "operator/{name}"),
         }
     }
 }
@@ -175,9 +177,15 @@ fn marks(placement: &Placement, now: Now) -> PlacementMarks {
     PlacementMarks {
         issued: placement.issued,
         skip: placement.skip,
+        skip_by: placement.skip_by.clone(),
+        skip_version: placement.skip_version,
+        retried: placement.retried,
+        forgiven: placement.forgiven,
+        cleared: placement.cleared,
         infra_failures: placement.infra_failures,
         retry_at: placement.retry_at.map(|at| now.wall_at(at)),
         lost: placement.lost,
+        diverged: placement.diverged,
     }
 }
 

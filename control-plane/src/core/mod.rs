@@ -12,6 +12,7 @@ mod events;
 mod heartbeat;
 mod input;
 mod log;
+mod marks;
 mod offer;
 mod output;
 mod planning;
@@ -20,15 +21,17 @@ mod query;
 mod restore;
 mod rollouts;
 mod rows;
+mod verbs;
 
 pub use input::{Input, Token};
 pub use output::{Answer, HostBlobs, Output};
 pub use query::{Figures, HostFilter, PageRequest, Query};
 pub use restore::RestoreError;
 pub use rows::{
-    DispatchRow, HostRolloutRow, HostSeenRow, LogEnd, LogRow, PlacementMarks, ProbeFailuresRow,
-    QuarantineRow, ReleaseRow, RolloutRow, Stored, WaveRow, Write,
+    DispatchRow, HostRolloutRow, HostSeenRow, LogEnd, LogRow, MarkContent, MarkRow, PlacementMarks,
+    ProbeFailuresRow, QuarantineRow, ReleaseRow, RolloutRow, Stored, WaveRow, Write,
 };
+pub use verbs::Verb;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -47,6 +50,7 @@ use wavegate_reconciler::fleet::Fleet;
 use checkpoint::LogHistory;
 use input::Place;
 use log::Fact;
+use verbs::Changed;
 
 /// How often it is written when hosts were last heard from, in seconds.
 const FLUSH_SEEN_SECS: u64 = 60;
@@ -97,6 +101,12 @@ pub struct Core {
     retries: BTreeSet<(Mono, Place)>,
     /// Hosts that report to have rejected a closure.
     rejections: BTreeMap<(ChannelName, ClosureId), BTreeSet<HostName>>,
+    /// The version of the operators' marks; rises with each change.
+    marks_version: u64,
+    /// For each rollout, how new what hosts have brought back about its mark is.
+    restored_marks: BTreeMap<RolloutId, u64>,
+    /// When the first gate that holds somebody opens with time alone.
+    gates_open_at: Option<Mono>,
     /// Journals whose divergence has been noted.
     diverged: BTreeSet<JournalId>,
     /// Refusals of releases that have been noted.
@@ -106,6 +116,8 @@ pub struct Core {
     flushed_at: Mono,
     /// Rollouts whose hosts count differently than when they were last moved on.
     touched: BTreeSet<RolloutId>,
+    /// Verbs of this batch that are still to be answered.
+    verbs_done: Vec<(Token, Changed)>,
     outputs: Vec<Output>,
 }
 
@@ -129,6 +141,7 @@ impl Core {
             }
             Input::Committed(end) => self.committed(end),
             Input::LogWentBack { host } => self.renew_epoch(now, &host),
+            Input::Verb { verb, by, reason, reply } => self.verb(now, verb, by, reason, reply),
             Input::Query { query, reply } => self.query(now, &query, reply),
             Input::Tick => self.flush_seen(now),
         }
@@ -138,6 +151,7 @@ impl Core {
     /// Decides what to do now that a batch has been handled: call it once after each batch.
     pub fn plan(&mut self, now: Now) -> Vec<Output> {
         self.replan(now);
+        self.answer_verbs(now);
         std::mem::take(&mut self.outputs)
     }
 
@@ -148,7 +162,7 @@ impl Core {
         let gate = recovering.deadline.filter(|_| recovering.opened_at.is_none());
         let lease = self.leases.first().map(|(at, _)| *at);
         let retry = self.retries.first().map(|(at, _)| *at);
-        [gate, lease, retry].into_iter().flatten().min()
+        [gate, lease, retry, self.gates_open_at].into_iter().flatten().min()
     }
 
     /// The live model, for checks and forecasts.

@@ -1,9 +1,12 @@
 //! Carries the plan out: once after each batch, until there is nothing left to do.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
+use wavegate_proto::ids::{RolloutId, WaveIndex};
 use wavegate_proto::time::Now;
 use wavegate_reconciler::fleet::placement::{HeldSince, SkipReason};
-use wavegate_reconciler::plan::{Action, Held, plan};
+use wavegate_reconciler::plan::{Action, Held, Report, plan};
 use wavegate_state_machine::host::{ControlFact, apply_fact};
 
 use super::Core;
@@ -25,9 +28,9 @@ impl Core {
             self.fleet.settle_silence(now.mono);
             let plan = plan(&self.fleet, now);
             if plan.actions.is_empty() {
-                for held in plan.report.held {
-                    self.note_held(now, held);
-                }
+                let opens_at = plan.report.earliest_at(&self.fleet, now);
+                self.gates_open_at = opens_at.map(|at| now.mono_at(at));
+                self.note_report(now, plan.report);
                 return;
             }
             for action in plan.actions {
@@ -65,7 +68,14 @@ impl Core {
     }
 
     fn set_lost(&mut self, now: Now, (rollout_id, host): &Place, lost: bool, kind: &'static str) {
-        self.fleet.change(rollout_id, host, |placement| placement.lost = lost);
+        self.fleet.change(rollout_id, host, |placement| {
+            placement.lost = lost;
+            // A host in flight that was left out counts again with its first contact (G7).
+            if !lost && placement.is_in_flight() && placement.skip == Some(SkipReason::Operator) {
+                placement.skip = None;
+                placement.skip_by = None;
+            }
+        });
         let fact = Fact::own(now, kind, json!({})).about(rollout_id).on(host);
         let log_seq = self.note(fact);
         self.save_placement(now, rollout_id, host, log_seq);
@@ -79,6 +89,7 @@ impl Core {
         let fact = if skip.is_some() { ControlFact::Skip } else { ControlFact::Unskip };
         self.fleet.change(rollout_id, host, |placement| {
             placement.skip = skip;
+            placement.skip_by = None;
             // Refused for a record in flight: then the mark alone stands.
             let _ = apply_fact(&mut placement.record, fact, now.wall);
         });
@@ -89,22 +100,48 @@ impl Core {
         self.advance(now, rollout_id);
     }
 
-    /// Notes a gate when it is another than before: a host that waits adds nothing to the log (D6).
+    /// Notes gates that are others than before: whoever waits adds nothing to the log (D6).
+    fn note_report(&mut self, now: Now, report: Report) {
+        let waves_held: BTreeSet<(RolloutId, WaveIndex)> = report
+            .held
+            .iter()
+            .filter(|held| held.host.is_none())
+            .map(|held| (held.rollout_id.clone(), held.wave))
+            .collect();
+        for (id, rollout) in &mut self.fleet.rollouts {
+            rollout.held.retain(|wave, _| waves_held.contains(&(id.clone(), *wave)));
+        }
+        for held in report.held {
+            self.note_held(now, held);
+        }
+    }
+
     fn note_held(&mut self, now: Now, held: Held) {
-        let placement = self.fleet.rollouts.get_mut(&held.rollout_id);
-        let Some(placement) = placement.and_then(|r| r.placements.get_mut(&held.host)) else {
-            return;
+        let Some(rollout) = self.fleet.rollouts.get_mut(&held.rollout_id) else { return };
+        let before = match &held.host {
+            Some(host) => rollout.placements.get(host).and_then(|p| p.held.as_ref()),
+            None => rollout.held.get(&held.wave),
         };
-        let same = placement.held.as_ref().is_some_and(|h| h.hold.code() == held.hold.code());
-        let since = match &placement.held {
-            Some(before) if same => before.since,
-            Some(_) | None => now.wall,
-        };
-        let payload = json!({ "gate": held.gate.as_str(), "code": held.hold.code() });
-        placement.held = Some(HeldSince { hold: held.hold, since });
-        if !same {
-            let fact = Fact::own(now, "gate_changed", payload);
-            self.note(fact.about(&held.rollout_id).on(&held.host));
+        let same = before.filter(|before| before.hold.code() == held.hold.code());
+        let (is_new, since) = (same.is_none(), same.map_or(now.wall, |before| before.since));
+        let payload = json!({
+            "gate": held.gate.as_str(), "code": held.hold.code(), "wave": held.wave,
+        });
+        let held_since = HeldSince { hold: held.hold, since };
+        match &held.host {
+            Some(host) => {
+                if let Some(placement) = rollout.placements.get_mut(host) {
+                    placement.held = Some(held_since);
+                }
+            }
+            None => drop(rollout.held.insert(held.wave, held_since)),
+        }
+        if is_new {
+            let fact = Fact::own(now, "gate_changed", payload).about(&held.rollout_id);
+            match &held.host {
+                Some(host) => self.note(fact.on(host)),
+                None => self.note(fact),
+            };
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use wavegate_proto::ids::{Attempt, HostName, WaveIndex};
 use wavegate_proto::time::{Now, Timestamp};
-use wavegate_proto::wire::agent::Rejected;
+use wavegate_proto::wire::agent::{MAX_REJECTED, Rejected};
 use wavegate_proto::wire::operator::{QuarantineDocument, QuarantineSource};
 use wavegate_reconciler::fleet::Quarantine;
 use wavegate_reconciler::fleet::placement::Placement;
@@ -30,7 +30,7 @@ impl Core {
     /// A host has failed for the closure's own fault: is the closure to be quarantined?
     pub(super) fn judge_closure(&mut self, now: Now, place: &Place) {
         let Some(placement) = self.fleet.placement(&place.0, &place.1) else { return };
-        if !placement.is_artifact_failure() {
+        if !placement.is_artifact_failure() || placement.is_cleared(placement.record.attempt) {
             return;
         }
         let attempt = placement.record.attempt;
@@ -46,7 +46,9 @@ impl Core {
     fn failure_over_limit(&self, place: &Place) -> Option<FailureOf> {
         let rollout = self.fleet.rollouts.get(&place.0)?;
         let here = rollout.placements.get(&place.1)?;
-        nth_failure_over_limit(rollout, here.entry.wave, |p| p.entry.closure == here.entry.closure)
+        nth_failure_over_limit(rollout, here.entry.wave, |p| {
+            p.entry.closure == here.entry.closure && !p.is_cleared(p.record.attempt)
+        })
     }
 
     fn quarantine_from_failures(&self, place: &Place) -> Option<QuarantineDocument> {
@@ -71,7 +73,8 @@ impl Core {
         let Some(placement) = self.fleet.placement(&place.0, host) else { return };
         let signed = placement.entry.closure == rejected.closure
             && rejected.rollout_id.channel == rejected.channel;
-        if !signed || placement.is_artifact_failure() {
+        let known = placement.is_artifact_failure() || placement.is_cleared(rejected.attempt);
+        if !signed || known {
             return;
         }
         let key = (rejected.channel.clone(), rejected.closure.clone());
@@ -81,6 +84,17 @@ impl Core {
         if let Some(document) = self.quarantine_from_reports(now, &place, rejected.attempt) {
             self.quarantine(now, &place, document);
         }
+    }
+
+    /// The rejections of a heartbeat that its host is to drop: an operator has cleared them.
+    pub(super) fn cleared(&self, host: &HostName, rejected: &[Rejected]) -> Vec<Rejected> {
+        let cleared = rejected.iter().take(MAX_REJECTED).filter(|rejected| {
+            let placement = self.fleet.placement(&rejected.rollout_id, host);
+            placement.is_some_and(|p| {
+                p.entry.closure == rejected.closure && p.is_cleared(rejected.attempt)
+            })
+        });
+        cleared.cloned().collect()
     }
 
     /// Failures and rejections of different hosts count together.
@@ -97,7 +111,10 @@ impl Core {
         let mut hosts: BTreeSet<&HostName> = self.rejections.get(&key)?.iter().collect();
         hosts.retain(|host| rollout.placements.get(*host).is_some_and(|p| p.entry.wave == wave));
         let failed = rollout.placements.iter().filter(|(_, p)| {
-            p.entry.wave == wave && p.entry.closure == *closure && p.is_artifact_failure()
+            p.entry.wave == wave
+                && p.entry.closure == *closure
+                && p.is_artifact_failure()
+                && !p.is_cleared(p.record.attempt)
         });
         hosts.extend(failed.map(|(host, _)| host));
         let count = u64::try_from(hosts.len()).unwrap_or(u64::MAX);
@@ -154,7 +171,7 @@ pub(super) fn nth_failure_over_limit(
     failures.into_iter().nth(usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-fn failure_of(placement: &Placement) -> Option<FailureOf> {
+pub(super) fn failure_of(placement: &Placement) -> Option<FailureOf> {
     let record = &placement.record;
     placement.is_artifact_failure().then(|| FailureOf {
         at: record.failed_at.unwrap_or(record.state_since),

@@ -49,11 +49,15 @@ impl Core {
             leases: BTreeSet::new(),
             retries: BTreeSet::new(),
             rejections: BTreeMap::new(),
+            marks_version: 0,
+            restored_marks: BTreeMap::new(),
+            gates_open_at: None,
             diverged: BTreeSet::new(),
             refusals: BTreeSet::new(),
             unflushed: BTreeSet::new(),
             flushed_at: now.mono,
             touched: BTreeSet::new(),
+            verbs_done: Vec::new(),
             outputs: Vec::new(),
         };
         for row in stored.rollouts {
@@ -61,6 +65,9 @@ impl Core {
         }
         for row in stored.host_rollouts {
             core.restore_placement(now, row);
+        }
+        for row in stored.marks {
+            core.restore_mark(now, row);
         }
         for row in stored.dispatches {
             core.restore_lease(now, &row);
@@ -78,6 +85,7 @@ impl Core {
             };
             core.fleet.host_entry(&row.host, now.mono).liveness = live;
         }
+        core.history.found_marks(core.marks_version);
         let payload = json!({ "version": core.config.version, "cp_epoch": core.cp_epoch });
         core.note(Fact::own(now, "cp_started", payload));
         let outputs = std::mem::take(&mut core.outputs);
@@ -115,6 +123,14 @@ impl Core {
         placement.journal = row.journal;
         placement.issued = row.marks.issued;
         placement.skip = row.marks.skip;
+        placement.skip_by = row.marks.skip_by;
+        placement.skip_version = row.marks.skip_version;
+        placement.retried = row.marks.retried;
+        placement.forgiven = row.marks.forgiven;
+        placement.cleared = row.marks.cleared;
+        placement.diverged = row.marks.diverged;
+        placement.entered = now.mono;
+        self.marks_version = self.marks_version.max(placement.skip_version);
         placement.infra_failures = row.marks.infra_failures;
         placement.lost = row.marks.lost;
         placement.retry_at = retry_at;
@@ -141,7 +157,5 @@ impl Core {
 /// The monotonic reading at which the wall clock will show `at`, at most `limit_secs` from now: a wall
 /// clock that was set back must not stretch a lease.
 fn mono_at(now: Now, at: Timestamp, limit_secs: u64) -> Mono {
-    let left_millis = at.unix_millis().saturating_sub(now.wall.unix_millis());
-    let left_millis = u64::try_from(left_millis).unwrap_or(0);
-    now.mono.plus_millis(left_millis.min(limit_secs.saturating_mul(1000)))
+    now.mono_at(at).min(now.mono.plus_secs(limit_secs))
 }

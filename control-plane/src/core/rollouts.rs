@@ -3,7 +3,7 @@
 use serde_json::json;
 use wavegate_proto::ids::{HostName, RolloutId, WaveIndex};
 use wavegate_proto::time::Now;
-use wavegate_proto::wire::operator::{Halt, RolloutState};
+use wavegate_proto::wire::operator::{Halt, RolloutMark, RolloutState};
 use wavegate_reconciler::fleet::rollout::Rollout;
 use wavegate_state_machine::rollout::{RolloutEvent, next_event, step};
 
@@ -19,18 +19,15 @@ impl Core {
             let state = rollout.state;
             let Some(event) = next_event(state, &rollout.tally()) else { break };
             let Ok(to) = step(state, event) else { break };
-            if let Some(rollout) = self.fleet.rollouts.get_mut(id) {
-                rollout.state = to;
-            }
-            self.entered(now, id, state, to, event);
+            self.enter(now, id, state, to, event);
         }
         self.settle_cursor(id);
         self.settle_halt(now, id);
         self.settle_freeze(now, id);
     }
 
-    /// What comes with having entered a state.
-    fn entered(
+    /// Enters a state, with what comes with it.
+    pub(super) fn enter(
         &mut self,
         now: Now,
         id: &RolloutId,
@@ -38,6 +35,9 @@ impl Core {
         to: RolloutState,
         event: RolloutEvent,
     ) {
+        if let Some(rollout) = self.fleet.rollouts.get_mut(id) {
+            rollout.state = to;
+        }
         match event {
             RolloutEvent::FailuresExceeded | RolloutEvent::Aborted => {
                 self.withdraw_leases(now, id);
@@ -100,8 +100,9 @@ impl Core {
     /// fail stays terminal and shows the halt (G16).
     fn settle_halt(&mut self, now: Now, id: &RolloutId) {
         let Some(rollout) = self.fleet.rollouts.get(id) else { return };
+        let aborted = rollout.mark.as_ref().is_some_and(|mark| mark.mark == RolloutMark::Aborted);
         let halt = rollout.wave_over_limit().and_then(|wave| halt_of(rollout, wave));
-        if halt.is_none() || halt == rollout.halt {
+        if aborted || halt.is_none() || halt == rollout.halt {
             return;
         }
         if let Some(rollout) = self.fleet.rollouts.get_mut(id) {
@@ -153,6 +154,6 @@ impl Core {
 }
 
 fn halt_of(rollout: &Rollout, wave: WaveIndex) -> Option<Halt> {
-    let failure = nth_failure_over_limit(rollout, wave, |_| true)?;
+    let failure = nth_failure_over_limit(rollout, wave, |p| !p.is_forgiven())?;
     Some(Halt { reason: failure.reason, host: Some(failure.host), at: failure.at })
 }

@@ -9,8 +9,9 @@ use wavegate_proto::ids::{
 use wavegate_proto::record::HostRecord;
 use wavegate_proto::signing::Signature;
 use wavegate_proto::time::Timestamp;
-use wavegate_proto::wire::operator::{Halt, QuarantineDocument, RolloutState};
+use wavegate_proto::wire::operator::{Halt, Hold, MarkBy, QuarantineDocument, RolloutState};
 use wavegate_reconciler::fleet::placement::SkipReason;
+use wavegate_reconciler::fleet::rollout::Mark;
 use wavegate_state_machine::host::JournalBook;
 
 /// One change of what is persisted. Each derived row names the log row that last changed it.
@@ -35,6 +36,15 @@ pub enum Write {
     ProbeFailures(ProbeFailuresRow),
     /// Insert or replace a quarantine.
     Quarantine(QuarantineRow),
+    /// Remove a quarantine.
+    QuarantineCleared {
+        /// On which channel.
+        channel: ChannelName,
+        /// Of which closure.
+        closure: ClosureId,
+    },
+    /// Insert or replace what an operator has marked.
+    Mark(MarkRow),
     /// Insert or replace an open dispatch.
     Dispatch(DispatchRow),
     /// Remove an open dispatch.
@@ -146,6 +156,21 @@ pub struct PlacementMarks {
     /// Why it is left out.
     #[serde(default)]
     pub skip: Option<SkipReason>,
+    /// Who left it out, when that was a person.
+    #[serde(default)]
+    pub skip_by: Option<MarkBy>,
+    /// The version of the operators' marks in which that changed last.
+    #[serde(default)]
+    pub skip_version: u64,
+    /// Whether an operator wanted it tried again, and it has not been yet.
+    #[serde(default)]
+    pub retried: bool,
+    /// The attempt whose failure does not speak against the rollout any more.
+    #[serde(default)]
+    pub forgiven: Option<Attempt>,
+    /// The attempt whose failure does not speak against the closure any more.
+    #[serde(default)]
+    pub cleared: Option<Attempt>,
     /// Infrastructure failures so far.
     #[serde(default)]
     pub infra_failures: u32,
@@ -155,6 +180,9 @@ pub struct PlacementMarks {
     /// Whether it is shown as lost.
     #[serde(default)]
     pub lost: bool,
+    /// Whether it is shown as diverged.
+    #[serde(default)]
+    pub diverged: bool,
 }
 
 /// The probes of a host in a rollout that fail now.
@@ -177,6 +205,47 @@ pub struct QuarantineRow {
     pub document: QuarantineDocument,
     /// The log row that added it.
     pub log_seq: LogSeq,
+}
+
+/// What an operator has marked. One that was taken back stays, with nothing in it, for its version.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MarkRow {
+    /// What is marked, and how.
+    pub content: MarkContent,
+    /// The version of the operators' marks in which that changed last.
+    pub version: u64,
+    /// The log row that last changed it.
+    pub log_seq: LogSeq,
+}
+
+/// What is marked, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MarkContent {
+    /// A rollout is paused or aborted.
+    Rollout(RolloutId, Option<Mark>),
+    /// A wave has been approved.
+    Approval(RolloutId, WaveIndex, MarkBy),
+    /// A host is held.
+    Hold(HostName, Option<Hold>),
+}
+
+impl MarkContent {
+    /// Its kind, and what is marked.
+    #[must_use]
+    pub fn key(&self) -> (&'static str, String) {
+        match self {
+            Self::Rollout(id, _) => (Self::ROLLOUT, id.to_string()),
+            Self::Approval(id, wave, _) => (Self::APPROVAL, format!("{id} {wave}")),
+            Self::Hold(host, _) => (Self::HOLD, host.to_string()),
+        }
+    }
+
+    /// The kind of a mark on a rollout.
+    pub const ROLLOUT: &'static str = "rollout";
+    /// The kind of an approval.
+    pub const APPROVAL: &'static str = "approval";
+    /// The kind of a hold.
+    pub const HOLD: &'static str = "hold";
 }
 
 /// An open dispatch.
@@ -256,6 +325,8 @@ pub struct Stored {
     pub host_rollouts: Vec<HostRolloutRow>,
     /// Every quarantine.
     pub quarantines: Vec<QuarantineRow>,
+    /// Every mark of an operator.
+    pub marks: Vec<MarkRow>,
     /// Every open dispatch.
     pub dispatches: Vec<DispatchRow>,
     /// When hosts were last heard from.

@@ -9,7 +9,7 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use wavegate_proto::ids::{HostName, RolloutId};
+use wavegate_proto::ids::{HostName, PersonName, RolloutId};
 use wavegate_proto::wire::operator::{DEFAULT_PAGE_LIMIT, MAX_PAGE_LIMIT};
 use wavegate_proto::wire::problem::ProblemCode;
 
@@ -36,6 +36,28 @@ where
             .await
             .map_err(ApiError::bad_request)?;
         text.parse().map(Self).map_err(ApiError::bad_request)
+    }
+}
+
+/// The two parameters of the path.
+pub(super) struct PathPair<A, B>(pub(super) A, pub(super) B);
+
+impl<S, A, B> FromRequestParts<S> for PathPair<A, B>
+where
+    S: Send + Sync,
+    A: FromStr,
+    A::Err: Display,
+    B: FromStr,
+    B::Err: Display,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path((first, second)) = Path::<(String, String)>::from_request_parts(parts, state)
+            .await
+            .map_err(ApiError::bad_request)?;
+        let first = first.parse().map_err(ApiError::bad_request)?;
+        Ok(Self(first, second.parse().map_err(ApiError::bad_request)?))
     }
 }
 
@@ -66,6 +88,22 @@ impl<S: Send + Sync> FromRequestParts<S> for CallingHost {
             return Ok(Self { name: name.clone(), identity: identity.clone() });
         }
         Err(ApiError::new(ProblemCode::RoleForbidden, "only a host may ask this"))
+    }
+}
+
+/// The operator that calls, by their certificate.
+pub(super) struct CallingOperator(pub(super) PersonName);
+
+impl<S: Send + Sync> FromRequestParts<S> for CallingOperator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        if let Some(Peer::Known(identity)) = parts.extensions.get::<Peer>()
+            && let Caller::Operator(name) = &identity.caller
+        {
+            return Ok(Self(name.clone()));
+        }
+        Err(ApiError::new(ProblemCode::RoleForbidden, "only an operator may do this"))
     }
 }
 

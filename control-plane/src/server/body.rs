@@ -24,15 +24,34 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
         require_json(&request)?;
-        let bytes = read(request).await?;
-        if !depth_within(&bytes, MAX_JSON_DEPTH) {
-            let detail = format!("it nests deeper than {MAX_JSON_DEPTH}");
-            return Err(ApiError::new(ProblemCode::BadJson, detail));
-        }
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| ApiError::new(ProblemCode::BadJson, error.to_string()))
+        parse(&read(request).await?).map(Self)
     }
+}
+
+/// A JSON body that may be left out.
+pub(super) struct OptionalJson<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+        let media_type = require_json(&request);
+        let bytes = read(request).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        media_type?;
+        parse(&bytes).map(Self)
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    if !depth_within(bytes, MAX_JSON_DEPTH) {
+        let detail = format!("it nests deeper than {MAX_JSON_DEPTH}");
+        return Err(ApiError::new(ProblemCode::BadJson, detail));
+    }
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::new(ProblemCode::BadJson, error.to_string()))
 }
 
 fn require_json(request: &Request) -> Result<(), ApiError> {

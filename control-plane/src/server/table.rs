@@ -5,13 +5,15 @@
 
 use std::time::Duration;
 
-use axum::routing::{MethodRouter, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use wavegate_proto::wire::agent::{MAX_EVENTS_BYTES, MAX_HEARTBEAT_BYTES, MAX_POLL_WAIT_SECS};
+use wavegate_proto::wire::verbs::MAX_VERB_BYTES;
 
 use super::Context;
 use super::identity::Role;
 use super::routes::{
     agent, assets, blobs, channels, events, health, hosts, quarantines, releases, rollouts, status,
+    verbs,
 };
 
 /// Who may use a route.
@@ -92,6 +94,14 @@ const fn mtls(
     Route { method, path, access, listener: Listener::Mtls, limits, service }
 }
 
+const fn verb(
+    method: &'static str,
+    path: &'static str,
+    service: fn() -> MethodRouter<Context>,
+) -> Route {
+    mtls(method, path, OPERATOR, body(SHORT, MAX_VERB_BYTES), service)
+}
+
 const fn open(path: &'static str, service: fn() -> MethodRouter<Context>) -> Route {
     Route { access: Access::Anyone, ..read(path, service) }
 }
@@ -111,6 +121,16 @@ pub const ROUTES: &[Route] = &[
     mtls("POST", "/v1/releases", OPERATOR, body(ADOPTION, RELEASE_BYTES), || {
         post(releases::publish)
     }),
+    verb("POST", "/v1/rollouts/{id}/pause", || post(verbs::pause)),
+    verb("POST", "/v1/rollouts/{id}/resume", || post(verbs::resume)),
+    verb("POST", "/v1/rollouts/{id}/abort", || post(verbs::abort)),
+    verb("POST", "/v1/rollouts/{id}/retry", || post(verbs::retry_failed)),
+    verb("POST", "/v1/rollouts/{id}/waves/{wave}/approve", || post(verbs::approve)),
+    verb("POST", "/v1/rollouts/{id}/hosts/{host}/retry", || post(verbs::retry)),
+    verb("POST", "/v1/rollouts/{id}/hosts/{host}/skip", || post(verbs::skip)),
+    verb("PUT", "/v1/hosts/{host}/hold", || put(verbs::hold)),
+    verb("DELETE", "/v1/hosts/{host}/hold", || delete(verbs::release)),
+    verb("DELETE", "/v1/quarantines/{channel}/{closure}", || delete(verbs::clear_quarantine)),
     read("/v1/status", || get(status::status)),
     read("/v1/hosts", || get(hosts::list)),
     read("/v1/hosts/{host}", || get(hosts::show)),

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use wavegate_proto::ids::{ChannelName, ClosureId, CpEpoch, HostName, RolloutId, WaveIndex};
 
 use crate::core::{
-    DispatchRow, HostRolloutRow, HostSeenRow, LogRow, ProbeFailuresRow, QuarantineRow, ReleaseRow,
-    RolloutRow, WaveRow, Write,
+    DispatchRow, HostRolloutRow, HostSeenRow, LogRow, MarkRow, ProbeFailuresRow, QuarantineRow,
+    ReleaseRow, RolloutRow, WaveRow, Write,
 };
 
 type Place = (RolloutId, HostName);
@@ -22,7 +22,9 @@ pub(super) struct Batch {
     /// `None`: the place is dropped.
     pub(super) host_rollouts: BTreeMap<Place, Option<Box<HostRolloutRow>>>,
     pub(super) probe_failures: BTreeMap<Place, ProbeFailuresRow>,
-    pub(super) quarantines: BTreeMap<(ChannelName, ClosureId), QuarantineRow>,
+    /// `None`: the quarantine is cleared.
+    pub(super) quarantines: BTreeMap<(ChannelName, ClosureId), Option<QuarantineRow>>,
+    pub(super) marks: BTreeMap<(&'static str, String), MarkRow>,
     /// `None`: the dispatch is closed.
     pub(super) dispatches: BTreeMap<Place, Option<DispatchRow>>,
     pub(super) releases: Vec<ReleaseRow>,
@@ -60,7 +62,13 @@ impl Batch {
             }
             Write::Quarantine(row) => {
                 let key = (row.document.channel.clone(), row.document.closure.clone());
-                self.quarantines.insert(key, row);
+                self.quarantines.insert(key, Some(row));
+            }
+            Write::QuarantineCleared { channel, closure } => {
+                self.quarantines.insert((channel, closure), None);
+            }
+            Write::Mark(row) => {
+                self.marks.insert(row.content.key(), row);
             }
             Write::Dispatch(row) => {
                 self.dispatches.insert((row.rollout_id.clone(), row.host.clone()), Some(row));

@@ -4,14 +4,14 @@
 
 use rusqlite::{Connection, params};
 use serde::Serialize;
-use wavegate_proto::ids::{HostName, RolloutId};
+use wavegate_proto::ids::{ChannelName, ClosureId, HostName, RolloutId};
 
 use super::batch::Batch;
 use super::error::StoreError;
 use super::row::sql_int;
 use crate::core::{
-    DispatchRow, HostRolloutRow, HostSeenRow, ProbeFailuresRow, QuarantineRow, ReleaseRow,
-    RolloutRow, WaveRow,
+    DispatchRow, HostRolloutRow, HostSeenRow, MarkContent, MarkRow, ProbeFailuresRow,
+    QuarantineRow, ReleaseRow, RolloutRow, WaveRow,
 };
 
 /// Writes every derived row of the batch.
@@ -25,7 +25,13 @@ pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), StoreE
         }
     }
     batch.probe_failures.values().try_for_each(|row| probe_failures(connection, row))?;
-    batch.quarantines.values().try_for_each(|row| quarantine(connection, row))?;
+    for ((channel, closure), row) in &batch.quarantines {
+        match row {
+            Some(row) => quarantine(connection, row)?,
+            None => quarantine_cleared(connection, channel, closure)?,
+        }
+    }
+    batch.marks.values().try_for_each(|row| mark(connection, row))?;
     for ((rollout_id, host), row) in &batch.dispatches {
         match row {
             Some(row) => dispatch(connection, row)?,
@@ -152,6 +158,41 @@ fn quarantine(connection: &Connection, row: &QuarantineRow) -> Result<(), StoreE
             row.document.channel.as_str(),
             row.document.closure.to_string(),
             json("quarantines", &row.document)?,
+            sql_int(row.log_seq.0),
+        ])?;
+    Ok(())
+}
+
+fn quarantine_cleared(
+    connection: &Connection,
+    channel: &ChannelName,
+    closure: &ClosureId,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM quarantines WHERE channel = ?1 AND closure = ?2")?
+        .execute(params![channel.as_str(), closure.to_string()])?;
+    Ok(())
+}
+
+fn mark(connection: &Connection, row: &MarkRow) -> Result<(), StoreError> {
+    const TABLE: &str = "marks";
+    let document = match &row.content {
+        MarkContent::Rollout(_, mark) => mark.as_ref().map(|mark| json(TABLE, mark)),
+        MarkContent::Approval(_, _, by) => Some(json(TABLE, by)),
+        MarkContent::Hold(_, hold) => hold.as_ref().map(|hold| json(TABLE, hold)),
+    };
+    let (kind, subject) = row.content.key();
+    connection
+        .prepare_cached(
+            "INSERT INTO marks (kind, subject, document, version, log_seq)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (kind, subject) DO UPDATE SET document = ?3, version = ?4, log_seq = ?5",
+        )?
+        .execute(params![
+            kind,
+            subject,
+            document.transpose()?,
+            sql_int(row.version),
             sql_int(row.log_seq.0),
         ])?;
     Ok(())

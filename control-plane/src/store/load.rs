@@ -10,7 +10,8 @@ use super::error::StoreError;
 use super::row::Columns;
 use super::schema::Opened;
 use crate::core::{
-    DispatchRow, HostRolloutRow, HostSeenRow, LogEnd, QuarantineRow, ReleaseRow, RolloutRow, Stored,
+    DispatchRow, HostRolloutRow, HostSeenRow, LogEnd, MarkContent, MarkRow, QuarantineRow,
+    ReleaseRow, RolloutRow, Stored,
 };
 
 /// Everything that is read back, and the end of the log.
@@ -28,6 +29,7 @@ pub(super) fn stored(
         rollouts: rows(connection, "rollouts", ROLLOUTS, rollout)?,
         host_rollouts: rows(connection, "host_rollouts", HOST_ROLLOUTS, host_rollout)?,
         quarantines: rows(connection, "quarantines", QUARANTINES, quarantine)?,
+        marks: rows(connection, "marks", MARKS, mark)?,
         dispatches: rows(connection, "dispatches", DISPATCHES, dispatch)?,
         hosts_seen: rows(connection, "hosts", HOSTS, host_seen)?,
     };
@@ -125,6 +127,27 @@ const QUARANTINES: &str = "SELECT document, log_seq FROM quarantines ORDER BY ch
 
 fn quarantine(columns: &Columns<'_>) -> Result<QuarantineRow, StoreError> {
     Ok(QuarantineRow { document: columns.json(0)?, log_seq: columns.log_seq(1)? })
+}
+
+const MARKS: &str =
+    "SELECT kind, subject, document, version, log_seq FROM marks ORDER BY kind, subject";
+
+fn mark(columns: &Columns<'_>) -> Result<MarkRow, StoreError> {
+    let (kind, subject): (String, String) = (columns.row.get(0)?, columns.row.get(1)?);
+    let malformed = |reason: String| StoreError::malformed("marks", reason);
+    let content = match kind.as_str() {
+        MarkContent::ROLLOUT => MarkContent::Rollout(columns.text(1)?, columns.optional_json(2)?),
+        MarkContent::APPROVAL => {
+            let (id, wave) = subject
+                .split_once(' ')
+                .and_then(|(id, wave)| Some((id.parse().ok()?, wave.parse().ok()?)))
+                .ok_or_else(|| malformed(format!("subject {subject:?}")))?;
+            MarkContent::Approval(id, WaveIndex(wave), columns.json(2)?)
+        }
+        MarkContent::HOLD => MarkContent::Hold(columns.text(1)?, columns.optional_json(2)?),
+        _ => return Err(malformed(format!("kind {kind:?}"))),
+    };
+    Ok(MarkRow { content, version: columns.number(3)?, log_seq: columns.log_seq(4)? })
 }
 
 const DISPATCHES: &str =

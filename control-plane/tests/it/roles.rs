@@ -11,7 +11,8 @@ use crate::running::{TestPlane, client, heartbeat, problem};
 
 fn example(route: &Route) -> String {
     let id = BlobId::of(b"nothing").to_string();
-    let path = route.path.replace("{host}", "host-01");
+    let path = route.path.replace("{host}", "host-01").replace("{wave}", "0");
+    let path = path.replace("{channel}", "stable").replace("{closure}", &id);
     if path.contains("/rollouts/") {
         path.replace("{id}", "stable@r1")
     } else {

@@ -6,8 +6,8 @@ use rusqlite::Connection;
 use serde_json::json;
 use tempfile::TempDir;
 use wavegate_control_plane::core::{
-    DispatchRow, HostRolloutRow, HostSeenRow, LogRow, PlacementMarks, ProbeFailuresRow,
-    QuarantineRow, ReleaseRow, RolloutRow, Stored, WaveRow, Write,
+    DispatchRow, HostRolloutRow, HostSeenRow, LogRow, MarkContent, MarkRow, PlacementMarks,
+    ProbeFailuresRow, QuarantineRow, ReleaseRow, RolloutRow, Stored, WaveRow, Write,
 };
 use wavegate_control_plane::store::check::check;
 use wavegate_control_plane::store::{DATABASE_FILE, Store, StoreError};
@@ -15,7 +15,10 @@ use wavegate_proto::artifact::entry::HostEntry;
 use wavegate_proto::ids::{Attempt, LogSeq, Serial, Sha256Hash, WaveIndex};
 use wavegate_proto::record::HostRecord;
 use wavegate_proto::time::Timestamp;
-use wavegate_proto::wire::operator::{Halt, QuarantineDocument, QuarantineSource, RolloutState};
+use wavegate_proto::wire::operator::{
+    Halt, Hold, MarkBy, QuarantineDocument, QuarantineSource, RolloutMark, RolloutState,
+};
+use wavegate_reconciler::fleet::rollout::Mark;
 use wavegate_state_machine::host::JournalBook;
 
 fn database(dir: &TempDir) -> PathBuf {
@@ -151,6 +154,27 @@ fn failing(probes: &[&str], log_seq: u64) -> ProbeFailuresRow {
     }
 }
 
+fn mark_by() -> MarkBy {
+    MarkBy { actor: "operator/alice".to_owned(), reason: "looks odd".to_owned(), at: at(4) }
+}
+
+/// By kind and subject, as they are read back.
+fn marks(log_seq: u64) -> Vec<MarkRow> {
+    let rollout = || "stable@r1".parse().unwrap();
+    let paused = Mark { mark: RolloutMark::Paused, by: mark_by() };
+    let (actor, reason) = (mark_by().actor, mark_by().reason);
+    let hold = Hold { reason, actor, since: at(4), until: Some(at(9)) };
+    let contents = [
+        MarkContent::Approval(rollout(), WaveIndex(1), mark_by()),
+        MarkContent::Hold("web-01".parse().unwrap(), Some(hold)),
+        MarkContent::Hold("web-02".parse().unwrap(), None),
+        MarkContent::Rollout(rollout(), Some(paused)),
+        MarkContent::Rollout("stable@r2".parse().unwrap(), None),
+    ];
+    let row = |content| MarkRow { content, version: 7, log_seq: LogSeq(log_seq) };
+    contents.into_iter().map(row).collect()
+}
+
 /// Every kind of row.
 fn everything() -> Vec<Write> {
     let wave = WaveRow {
@@ -159,7 +183,7 @@ fn everything() -> Vec<Write> {
         started_at: at(1),
         log_seq: LogSeq(1),
     };
-    vec![
+    let mut writes = vec![
         log(1),
         Write::HostRollout(Box::new(host_rollout(1))),
         Write::Rollout(rollout(1, 1)),
@@ -172,7 +196,9 @@ fn everything() -> Vec<Write> {
         Write::Release(release(1, 1)),
         Write::Release(release(2, 2)),
         Write::HostsSeen(vec![seen()]),
-    ]
+    ];
+    writes.extend(marks(1).into_iter().map(Write::Mark));
+    writes
 }
 
 /// E2 among them: quarantines are read back.
@@ -195,6 +221,7 @@ fn e2_what_was_written_is_read_back() {
         ],
         host_rollouts: vec![host_rollout(1)],
         quarantines: vec![quarantine(1)],
+        marks: marks(1),
         dispatches: vec![dispatch(1)],
         hosts_seen: vec![seen()],
     };
@@ -217,9 +244,14 @@ fn the_last_of_several_writes_of_a_row_holds() {
             closed(),
             Write::Dispatch(other.clone()),
             Write::ProbeFailures(failing(&[], 3)),
+            Write::QuarantineCleared {
+                channel: "stable".parse().unwrap(),
+                closure: closure().parse().unwrap(),
+            },
         ])
         .unwrap();
     assert_eq!(count(&database(&dir), "probe_failures"), 0);
+    assert_eq!(count(&database(&dir), "quarantines"), 0);
     drop(store);
     let (mut store, stored) = open(&database(&dir));
     assert_eq!(stored.dispatches, std::slice::from_ref(&other));

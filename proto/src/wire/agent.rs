@@ -12,6 +12,7 @@ use crate::ids::{
 use crate::record::HostRecord;
 use crate::signing::Signature;
 use crate::time::Timestamp;
+use crate::wire::operator::{Hold, MarkBy, RolloutMark};
 
 /// The protocol version of this build, sent as the header `wavegate-protocol`.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -55,6 +56,9 @@ pub struct Heartbeat {
     /// The version of the operator marks the host keeps.
     #[serde(default)]
     pub marks_version: u64,
+    /// These marks, for a control plane that has lost them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marks: Option<Box<Marks>>,
     /// The journals the host holds.
     #[serde(default)]
     pub rollouts: BTreeMap<RolloutId, JournalHead>,
@@ -182,24 +186,44 @@ pub struct Checkpoint {
     pub mac: Sha256Hash,
 }
 
-/// A host's share of the operators' marks.
+/// A host's share of the operators' marks, as the host keeps it: what it says is sealed by the control
+/// plane and kept as it came, so that an older agent loses nothing of what a newer control plane says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marks {
     /// Rises with each change.
     pub version: u64,
-    /// Marks by rollout.
+    /// Everything else, see [`SealedMarks`].
+    #[serde(flatten)]
+    pub content: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The most bytes of a share that an agent keeps, as JSON.
+pub const MAX_MARKS_BYTES: usize = 64 * 1024;
+
+/// What [`Marks::content`] holds, as the control plane writes and reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedMarks {
+    /// Marks by rollout; rollouts without any are left out.
     pub rollouts: BTreeMap<RolloutId, RolloutMarks>,
     /// The hold on this host.
-    pub hold: Option<crate::wire::operator::Hold>,
+    pub hold: Option<Hold>,
+    /// Binds the share to its host and version, with a key that only the control plane has.
+    pub mac: Sha256Hash,
 }
 
 /// The marks of one rollout, as one host keeps them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutMarks {
     /// The mark on the rollout.
-    pub mark: Option<crate::wire::operator::RolloutMark>,
+    pub mark: Option<RolloutMark>,
+    /// By whom and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark_by: Option<MarkBy>,
     /// Whether this host is skipped in it.
     pub skipped: bool,
+    /// By whom and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped_by: Option<MarkBy>,
 }
 
 /// `GET /v1/agent/dispatch`: the permission to activate now.

@@ -7,3 +7,4 @@ pub mod operator;
 pub mod problem;
 pub mod publish;
 pub mod resource;
+pub mod verbs;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    Attempt, ChannelName, ClosureId, CpEpoch, HostName, LogSeq, PersonName, Ref, RolloutId, Serial,
-    Sha256Hash, WaveIndex, WaveName,
+    Attempt, ChannelName, ClosureId, CpEpoch, HostName, LogSeq, Ref, RolloutId, Serial, Sha256Hash,
+    WaveIndex, WaveName,
 };
 use crate::record::{HostState, ProbeRecord};
 use crate::time::{Timestamp, whole_seconds};
@@ -208,8 +208,8 @@ pub struct HostDocument {
 pub struct Hold {
     /// Why.
     pub reason: String,
-    /// By whom.
-    pub actor: PersonName,
+    /// By whom, as the log names them: `operator/alice`.
+    pub actor: String,
     /// Since when.
     pub since: Timestamp,
     /// Until when; `None`: until released.
@@ -258,6 +258,22 @@ pub struct Reason {
     pub earliest_at: Option<Timestamp>,
     /// What opens it.
     pub clears_when: String,
+    /// Whether it opens by itself.
+    #[serde(default)]
+    pub kind: ReasonKind,
+}
+
+/// What a host that waits needs: patience, a person, or that something comes back (O2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReasonKind {
+    /// It opens by itself: with time, or with what other hosts do as planned.
+    #[default]
+    HeldBack,
+    /// A person has to decide something.
+    NeedsPerson,
+    /// What should have happened has not: a host is silent, or does not get on.
+    Stuck,
 }
 
 /// An item of `/v1/channels`.
@@ -405,6 +421,9 @@ pub struct WaitingFor {
     pub gate: String,
     /// Since when.
     pub since: Timestamp,
+    /// Whether that passes by itself.
+    #[serde(default)]
+    pub kind: ReasonKind,
 }
 
 /// An item of `/v1/quarantines`.

@@ -82,6 +82,16 @@ codes! {
     JournalReplaced = "journal-replaced", 409, "the journal has been replaced by another";
     /// 409: an event known already came with other content.
     JournalDiverged = "journal-diverged", 409, "the journal differs from what was committed";
+    /// 409: the rollout has ended, nothing can be done about it any more.
+    RolloutFinished = "rollout-finished", 409, "the rollout has ended";
+    /// 409: the host's state does not allow another attempt.
+    NotRetryable = "not-retryable", 409, "the host cannot be tried again now";
+    /// 409: there is nothing to leave the host out of.
+    NotSkippable = "not-skippable", 409, "the host cannot be skipped now";
+    /// 409: the host is being worked on.
+    HostInFlight = "host-in-flight", 409, "the host is being worked on";
+    /// 409: a closure of the rollout is quarantined.
+    Quarantined = "quarantined", 409, "a closure is quarantined";
     /// 410: the rollout has been pruned.
     RolloutPruned = "rollout-pruned", 410, "the rollout has been pruned";
     /// 413: the body is too large.
@@ -90,6 +100,8 @@ codes! {
     UnsupportedMediaType = "unsupported-media-type", 415, "the media type is not supported";
     /// 422: the state machine refuses an event.
     EventRefused = "event-refused", 422, "the event is refused";
+    /// 422: a verb without a reason, or with one that is too long.
+    ReasonRequired = "reason-required", 422, "a reason of 1 to 500 characters is required";
     /// 422: a release names blobs that have not been uploaded.
     MissingBlobs = "missing-blobs", 422, "blobs are missing";
     /// 426: another protocol version.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wavegate_proto::ids::{BlobId, BudgetId, ChannelName, ClosureId, JournalId, RolloutId, Seq};
 use wavegate_proto::time::Mono;
+use wavegate_proto::wire::operator::Hold;
 
 use super::liveness::Liveness;
 
@@ -16,6 +17,10 @@ pub struct Host {
     pub liveness: Liveness,
     /// Since when it has been known to this process: silence is never counted from before.
     pub known_since: Mono,
+    /// An operator's hold on it, expired or not.
+    pub hold: Option<Hold>,
+    /// The version of the operators' marks in which that changed last.
+    pub hold_version: u64,
     /// What it was asked to send again.
     pub replays: BTreeMap<RolloutId, Replay>,
     /// The rollouts that have a record of it, by their opening order.
@@ -72,6 +77,8 @@ impl Host {
             member: None,
             liveness: Liveness::default(),
             known_since,
+            hold: None,
+            hold_version: 0,
             replays: BTreeMap::new(),
             rollouts: BTreeSet::new(),
             contribution: Contribution::default(),

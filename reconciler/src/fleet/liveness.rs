@@ -9,6 +9,8 @@ use wavegate_proto::wire::agent::ResourceCounts;
 pub struct Liveness {
     /// When the last heartbeat came, in this process.
     pub last_heartbeat: Option<Mono>,
+    /// Since when heartbeats have come without a longer gap.
+    pub talking_since: Mono,
     /// When the last heartbeat came, ever.
     pub last_seen_at: Option<Timestamp>,
     /// Its agent's version.
@@ -17,6 +19,8 @@ pub struct Liveness {
     pub boot_id: Option<BootId>,
     /// What it says it runs. Outer `None`: it has not said.
     pub current_closure: Option<Option<ClosureId>>,
+    /// In how many heartbeats in a row it said that it runs something else than it converged on.
+    pub off_target: u32,
     /// Its resources, by status.
     pub resources: ResourceCounts,
     /// Its clock minus ours, in seconds.

@@ -14,8 +14,9 @@ pub mod recovering;
 pub mod rollout;
 pub mod tally;
 
+mod by_wave;
 mod refresh;
-mod silence;
+pub mod silence;
 
 use std::collections::BTreeMap;
 

@@ -6,6 +6,7 @@ use wavegate_proto::event::FailureClass;
 use wavegate_proto::ids::Attempt;
 use wavegate_proto::record::{HostRecord, HostState};
 use wavegate_proto::time::{Mono, Timestamp};
+use wavegate_proto::wire::operator::MarkBy;
 use wavegate_state_machine::host::JournalBook;
 
 use crate::gates::Hold;
@@ -25,12 +26,26 @@ pub struct Placement {
     pub issued: Attempt,
     /// Why it is left out.
     pub skip: Option<SkipReason>,
+    /// Who left it out, when that was a person.
+    pub skip_by: Option<MarkBy>,
+    /// The version of the operators' marks in which that changed last.
+    pub skip_version: u64,
+    /// Whether an operator wanted it tried again, and it has not been yet.
+    pub retried: bool,
+    /// The attempt whose failure does not speak against the rollout any more (G18).
+    pub forgiven: Option<Attempt>,
+    /// The attempt whose failure does not speak against the closure any more (G12).
+    pub cleared: Option<Attempt>,
     /// Infrastructure failures, lapsed leases and refused dispatches so far.
     pub infra_failures: u32,
     /// When an infrastructure failure may be tried again.
     pub retry_at: Option<Mono>,
-    /// Whether it has been in flight, silent, for longer than it may.
+    /// Whether it has been in flight for longer than its policy explains, silent or not (G6).
     pub lost: bool,
+    /// Whether it has converged and runs something else since (G26).
+    pub diverged: bool,
+    /// When its record entered its state, as this process saw it.
+    pub entered: Mono,
     /// The gate that held it when it was last looked at.
     pub held: Option<HeldSince>,
     /// How it counts in its wave, as of the last refresh; `None` before the first.
@@ -46,6 +61,7 @@ pub(super) struct Counted {
     pub(super) state: HostState,
     pub(super) unhealthy: bool,
     pub(super) unheard_failure: bool,
+    pub(super) forgiven: bool,
     /// Whether it stands among its rollout's candidates.
     pub(super) candidate: bool,
     /// Whether it stands among those that do not wait for their wave.
@@ -75,6 +91,10 @@ pub enum SkipReason {
     Offline,
     /// It is no longer in the fleet.
     Removed,
+    /// Its certificate has been revoked; taken in again when it speaks with a new one.
+    Revoked,
+    /// By a person.
+    Operator,
 }
 
 /// A gate that holds, and since when.
@@ -131,9 +151,16 @@ impl Placement {
             lease: None,
             issued: Attempt(0),
             skip: None,
+            skip_by: None,
+            skip_version: 0,
+            retried: false,
+            forgiven: None,
+            cleared: None,
             infra_failures: 0,
             retry_at: None,
             lost: false,
+            diverged: false,
+            entered: Mono::default(),
             held: None,
             counted: None,
             silence_due: None,
@@ -180,7 +207,7 @@ impl Placement {
                 !self.record.is_rolling_back()
                     && wavegate_state_machine::host::uses_slot(&self.record)
             }
-            HostState::Converged => self.record.degraded_since.is_some(),
+            HostState::Converged => self.is_degraded(),
             HostState::Pending
             | HostState::Activating
             | HostState::Deferred
@@ -190,13 +217,32 @@ impl Placement {
         }
     }
 
-    /// Whether its probes fail now, or it is degraded after having converged.
+    /// Whether it has converged and is not what it was then: its probes fail, or it runs something else.
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        self.record.state == HostState::Converged
+            && (self.record.degraded_since.is_some() || self.diverged)
+    }
+
+    /// Whether it uses a slot of its budgets (G19).
+    #[must_use]
+    pub fn uses_slot(&self) -> bool {
+        self.skip.is_none()
+            && (self.lease.is_some()
+                || self.is_degraded()
+                || wavegate_state_machine::host::uses_slot(&self.record))
+    }
+
+    /// Whether its probes fail now, or it is degraded after having converged. One that a person left
+    /// out is not asked.
     #[must_use]
     pub fn is_unhealthy(&self) -> bool {
+        if self.skip.is_some() {
+            return false;
+        }
         match self.record.state {
             HostState::Soaking | HostState::Converged => {
-                self.record.degraded_since.is_some()
-                    || self.record.failing_enforce_probes().next().is_some()
+                self.is_degraded() || self.record.failing_enforce_probes().next().is_some()
             }
             HostState::Pending
             | HostState::Activating
@@ -212,6 +258,18 @@ impl Placement {
     pub fn is_artifact_failure(&self) -> bool {
         matches!(self.record.state, HostState::Failed | HostState::Reverted)
             && self.record.failure.as_ref().is_some_and(|f| f.class == FailureClass::Artifact)
+    }
+
+    /// Whether it failed for the closure's own fault, and that has been put up with by a resume.
+    #[must_use]
+    pub fn is_forgiven(&self) -> bool {
+        self.is_artifact_failure() && self.forgiven == Some(self.record.attempt)
+    }
+
+    /// Whether a failure or rejection of `attempt` does not speak against the closure any more (G12).
+    #[must_use]
+    pub fn is_cleared(&self, attempt: Attempt) -> bool {
+        self.cleared.is_some_and(|cleared| attempt <= cleared)
     }
 
     /// Whether something follows when the host falls silent or returns.
@@ -233,7 +291,9 @@ impl Placement {
         if let Some(skip) = self.skip {
             return match skip {
                 SkipReason::Offline => HostClass::SkippedOffline,
-                SkipReason::Removed => HostClass::Skipped,
+                SkipReason::Removed | SkipReason::Revoked | SkipReason::Operator => {
+                    HostClass::Skipped
+                }
             };
         }
         // What it failed of stands, heard or not: a halted rollout is not reverted by a restart.

@@ -144,8 +144,7 @@ impl Fleet {
         }
         let mut use_of_slots = SlotUse::AtWork;
         if let Some((_, started)) = self.newest_started(name)
-            && started.skip.is_none()
-            && (started.lease.is_some() || wavegate_state_machine::host::uses_slot(&started.record))
+            && started.uses_slot()
         {
             let entries = [Some(started), newest];
             budgets.extend(entries.iter().flatten().flat_map(|p| p.entry.budgets.iter().cloned()));
@@ -206,9 +205,8 @@ impl Rollout {
                 wave.remove(counted);
             }
         }
-        let key = (placement.entry.wave, name.clone());
-        self.candidates.remove(&key);
-        self.express.remove(&key);
+        self.candidates.keep(placement.entry.wave, name, false);
+        self.express.keep(placement.entry.wave, name, false);
         if let Some(due) = placement.silence_due {
             self.quiet.remove(&(due, name.clone()));
         }
@@ -222,33 +220,26 @@ impl Rollout {
             state: placement.record.state,
             unhealthy: placement.is_unhealthy(),
             unheard_failure: unknown && placement.is_artifact_failure(),
+            forgiven: placement.is_forgiven(),
             candidate: placement.is_candidate(),
             express,
         };
         let before = placement.counted.replace(counted);
-        let key = (placement.entry.wave, name.clone());
+        let own_wave = placement.entry.wave;
         let silence = silence_moves(placement, &self.manifest.header.policy, heard);
-        if let Some(wave) = self.waves.get_mut(wave_position(placement.entry.wave)) {
+        if let Some(wave) = self.waves.get_mut(wave_position(own_wave)) {
             if let Some(before) = before {
                 wave.remove(before);
             }
             wave.add(counted);
         }
         if before.is_some_and(|b| b.candidate) != counted.candidate {
-            keep(&mut self.candidates, key.clone(), counted.candidate);
+            self.candidates.keep(own_wave, name, counted.candidate);
         }
         if before.is_some_and(|b| b.express) != express {
-            keep(&mut self.express, key, express);
+            self.express.keep(own_wave, name, express);
         }
         self.place_silence(name, silence);
-    }
-}
-
-fn keep<T: Ord>(set: &mut BTreeSet<T>, item: T, wanted: bool) {
-    if wanted {
-        set.insert(item);
-    } else {
-        set.remove(&item);
     }
 }
 

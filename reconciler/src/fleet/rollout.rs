@@ -1,6 +1,6 @@
 //! One rollout: its signed header, its hosts, and where it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use wavegate_proto::artifact::header::RolloutHeader;
@@ -8,9 +8,10 @@ use wavegate_proto::artifact::policy::Policy;
 use wavegate_proto::ids::{HostName, RolloutId, Serial, Sha256Hash, WaveIndex};
 use wavegate_proto::signing::Signature;
 use wavegate_proto::time::{Mono, Timestamp};
-use wavegate_proto::wire::operator::{Halt, Outcome, RolloutState};
+use wavegate_proto::wire::operator::{Halt, MarkBy, Outcome, RolloutMark, RolloutState};
 use wavegate_state_machine::rollout::RolloutTally;
 
+use super::by_wave::HostsByWave;
 use super::placement::{HeldSince, HostClass, Placement};
 use super::tally::WaveTally;
 
@@ -37,18 +38,35 @@ pub struct Rollout {
     pub superseded_by: Option<RolloutId>,
     /// The wave being worked on. It never goes back (G16).
     pub current_wave: WaveIndex,
-    /// A gate that holds the whole rollout.
-    pub held: Option<HeldSince>,
+    /// An operator's mark on it.
+    pub mark: Option<Mark>,
+    /// The version of the operators' marks in which that changed last.
+    pub mark_version: u64,
+    /// The waves that a person has approved.
+    pub approvals: BTreeMap<WaveIndex, MarkBy>,
+    /// When its last dispatches were issued, as far back as the ramp looks.
+    pub recent_dispatches: VecDeque<Mono>,
+    /// Gates that hold a whole wave.
+    pub held: BTreeMap<WaveIndex, HeldSince>,
     /// Its hosts. Change them through [`super::Fleet::change`] only.
     pub placements: BTreeMap<HostName, Placement>,
     /// Its waves, by index.
     pub(super) waves: Vec<WaveTally>,
     /// Hosts that may be dispatched, by wave.
-    pub(super) candidates: BTreeSet<(WaveIndex, HostName)>,
+    pub(super) candidates: HostsByWave,
     /// Hosts to which silence matters, by the time before which it has no consequence.
     pub(super) quiet: BTreeSet<(Mono, HostName)>,
     /// Candidates that do not wait for their wave: nothing changes for them, or they are broken.
-    pub(super) express: BTreeSet<(WaveIndex, HostName)>,
+    pub(super) express: HostsByWave,
+}
+
+/// An operator's mark on a rollout.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Mark {
+    /// What it says.
+    pub mark: RolloutMark,
+    /// By whom and why.
+    pub by: MarkBy,
 }
 
 /// What a rollout was opened with: verified bytes and what they say.
@@ -78,12 +96,16 @@ impl Rollout {
             finished_at: None,
             superseded_by: None,
             current_wave: WaveIndex(0),
-            held: None,
+            mark: None,
+            mark_version: 0,
+            approvals: BTreeMap::new(),
+            recent_dispatches: VecDeque::new(),
+            held: BTreeMap::new(),
             placements: BTreeMap::new(),
             waves: vec![WaveTally::default(); manifest.header.policy.waves.len()],
-            candidates: BTreeSet::new(),
+            candidates: HostsByWave::default(),
             quiet: BTreeSet::new(),
-            express: BTreeSet::new(),
+            express: HostsByWave::default(),
             manifest,
         }
     }
@@ -143,6 +165,23 @@ impl Rollout {
         self.waves.iter().all(|wave| wave.is_done(self.policy()))
     }
 
+    /// Whether a wave is done. One that is done by silence only is, once a person has approved the next
+    /// (G24).
+    #[must_use]
+    pub fn is_wave_done(&self, index: WaveIndex) -> bool {
+        let Some(wave) = self.wave(index) else { return false };
+        wave.is_done(self.policy())
+            || (wave.done(self.policy()) == wave.hosts
+                && self.approvals.contains_key(&index.next()))
+    }
+
+    /// Whether a wave is done for good: nobody in it is deferred any more.
+    #[must_use]
+    pub fn is_wave_over(&self, index: WaveIndex) -> bool {
+        let deferred = self.wave(index).map_or(0, |wave| wave.count(HostClass::Deferred));
+        self.is_wave_done(index) && deferred == 0
+    }
+
     /// Whether every host converged, or how else it ended.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
@@ -159,7 +198,7 @@ impl Rollout {
     /// A wave whose failures of the closure's own fault exceed what the policy tolerates.
     #[must_use]
     pub fn wave_over_limit(&self) -> Option<WaveIndex> {
-        let over = |wave: &WaveTally| wave.artifact_failures() > wave.max_failures(self.policy());
+        let over = |wave: &WaveTally| wave.halting_failures() > wave.max_failures(self.policy());
         let index = self.waves.iter().position(over)?;
         u32::try_from(index).ok().map(WaveIndex)
     }
@@ -173,18 +212,18 @@ impl Rollout {
     /// What the rollout machine needs to know.
     #[must_use]
     pub fn tally(&self) -> RolloutTally {
-        let policy = self.policy();
         let sum = |class| self.waves.iter().map(|w| w.count(class)).sum::<u64>();
-        let current = self.wave(self.current_wave);
         let index = usize::try_from(self.current_wave.0).unwrap_or(usize::MAX);
-        let current_wave_done = current.is_some_and(|w| w.is_done(policy));
+        let current_wave_done = self.is_wave_done(self.current_wave);
         let later_wave_remains = index.saturating_add(1) < self.waves.len();
         RolloutTally {
-            dispatched_or_left_pending: self.waves.iter().any(WaveTally::has_started),
+            begun: current_wave_done || self.waves.iter().any(WaveTally::has_started),
             current_wave_done,
             later_wave_remains,
             deferred_remain: sum(HostClass::Deferred) > 0,
-            all_done: self.waves.iter().all(|w| w.is_over(policy)),
+            all_done: (0_u32..)
+                .zip(&self.waves)
+                .all(|(index, _)| self.is_wave_over(WaveIndex(index))),
             artifact_failures_exceed: self.wave_over_limit().is_some(),
             failed_hosts_awaiting_rollback: sum(HostClass::FailedArtifact),
             failed_hosts: sum(HostClass::FailedArtifact) + sum(HostClass::RevertedArtifact),
@@ -193,12 +232,24 @@ impl Rollout {
         }
     }
 
-    /// Candidates the planner looks at: those of the waves up to the current one, and those that do
-    /// not wait for their wave; in order of wave, then name.
-    pub fn candidates(&self) -> impl Iterator<Item = &HostName> {
-        let reached = self.candidates.iter().take_while(|(wave, _)| *wave <= self.current_wave);
-        let ahead = self.express.iter().skip_while(|(wave, _)| *wave <= self.current_wave);
-        reached.chain(ahead).map(|(_, host)| host)
+    /// The waves in which the planner looks for candidates, in order: those that have been reached, and
+    /// later ones in which somebody does not wait for the wave.
+    pub fn waves_with_candidates(&self) -> impl Iterator<Item = WaveIndex> {
+        let reached = self.candidates.waves().take_while(|wave| *wave <= self.current_wave);
+        let ahead = self.express.waves().skip_while(|wave| *wave <= self.current_wave);
+        reached.chain(ahead)
+    }
+
+    /// The candidates the planner looks at in `wave`, by name: every one in a wave that has been
+    /// reached, in a later one those that do not wait for it.
+    pub fn candidates(&self, wave: WaveIndex) -> impl Iterator<Item = &HostName> {
+        let reached = wave <= self.current_wave;
+        if reached { self.candidates.of(wave) } else { self.express.of(wave) }
+    }
+
+    /// The candidates of `wave` that do not wait for what holds the wave as a whole, by name.
+    pub fn express_candidates(&self, wave: WaveIndex) -> impl Iterator<Item = &HostName> {
+        self.express.of(wave)
     }
 
     /// Hosts whose silence may have a consequence at `now`: of those that wait, those in flight, those

@@ -7,9 +7,10 @@
 //! Not here: the consequences (see [`crate::plan`]).
 
 use wavegate_proto::artifact::policy::Policy;
-use wavegate_proto::ids::HostName;
+use wavegate_proto::ids::{HostName, WaveIndex};
 use wavegate_proto::record::HostState;
 use wavegate_proto::time::Mono;
+use wavegate_state_machine::host::LostAfter;
 
 use super::Fleet;
 use super::placement::{Placement, SkipReason};
@@ -99,9 +100,28 @@ fn is_set_aside(placement: &Placement) -> bool {
 fn consequence_at(placement: &Placement, policy: &Policy, heard: Mono) -> Mono {
     let skip_after = policy.skip_offline_after_secs.map(|secs| secs.max(policy.offline_after_secs));
     let in_flight = matches!(placement.record.state, HostState::Activating | HostState::Soaking);
-    let lost_after = (in_flight && !placement.lost)
-        .then(|| policy.activation_timeout_secs.saturating_add(policy.offline_after_secs));
+    let (silent, stuck) = if in_flight && !placement.lost {
+        let after = lost_after(policy, placement.entry.wave);
+        (Some(after.silent_secs()), after.stuck_secs(placement.record.state))
+    } else {
+        (None, None)
+    };
     // Silence is counted in whole seconds, and has to exceed the limit.
-    let first = [skip_after, lost_after].into_iter().flatten().min();
-    first.map_or(NEVER, |secs| heard.plus_secs(secs.saturating_add(1)))
+    let first = [skip_after, silent].into_iter().flatten().min();
+    let silent_at = first.map_or(NEVER, |secs| heard.plus_secs(secs.saturating_add(1)));
+    let stuck_at = stuck.map_or(NEVER, |secs| placement.entered.plus_secs(secs.saturating_add(1)));
+    silent_at.min(stuck_at)
+}
+
+/// After how long a host of `wave` that is in flight counts as lost.
+#[must_use]
+pub fn lost_after(policy: &Policy, wave: WaveIndex) -> LostAfter {
+    let wave = usize::try_from(wave.0).ok().and_then(|index| policy.waves.get(index));
+    LostAfter {
+        activation_timeout_secs: policy.activation_timeout_secs,
+        await_timeout_secs: policy.await_timeout_secs,
+        offline_after_secs: policy.offline_after_secs,
+        soak_secs: wave.map_or(0, |wave| wave.soak_secs),
+        failure_threshold_secs: policy.failure_threshold_secs,
+    }
 }

@@ -18,6 +18,8 @@ pub struct WaveTally {
     pub unhealthy: u64,
     /// Hosts that failed for the closure's own fault and have not been heard since the start (G25).
     unheard_failures: u64,
+    /// Failures of the closure's own fault that do not count towards a halt any more (G18).
+    forgiven_failures: u64,
     by_class: [u64; HostClass::COUNT],
 }
 
@@ -33,6 +35,7 @@ impl WaveTally {
         *self.by_state.entry(counted.state).or_default() += 1;
         self.unhealthy += u64::from(counted.unhealthy);
         self.unheard_failures += u64::from(counted.unheard_failure);
+        self.forgiven_failures += u64::from(counted.forgiven);
     }
 
     pub(super) fn remove(&mut self, counted: Counted) {
@@ -45,12 +48,19 @@ impl WaveTally {
         }
         self.unhealthy -= u64::from(counted.unhealthy);
         self.unheard_failures -= u64::from(counted.unheard_failure);
+        self.forgiven_failures -= u64::from(counted.forgiven);
     }
 
     /// Hosts that failed for the closure's own fault.
     #[must_use]
     pub fn artifact_failures(&self) -> u64 {
         self.count(HostClass::FailedArtifact) + self.count(HostClass::RevertedArtifact)
+    }
+
+    /// Of these, those that count towards a halt: not those a resume has put up with (G18).
+    #[must_use]
+    pub fn halting_failures(&self) -> u64 {
+        self.artifact_failures().saturating_sub(self.forgiven_failures)
     }
 
     /// Hosts that failed for other reasons and will not be tried again (G17).
@@ -91,15 +101,13 @@ impl WaveTally {
     /// Whether every host is done. A wave that nobody converged in is not done by silence (G24).
     #[must_use]
     pub fn is_done(&self, policy: &Policy) -> bool {
-        let silent = self.count(HostClass::SkippedOffline) > 0;
-        let evidence = self.count(HostClass::Converged) > 0;
-        self.done(policy) == self.hosts && (evidence || !silent)
+        self.done(policy) == self.hosts && !self.is_done_by_silence_only()
     }
 
-    /// Whether every host is done for good: nobody is deferred any more.
+    /// Whether nobody converged and somebody was left out for silence: then a person has to decide.
     #[must_use]
-    pub fn is_over(&self, policy: &Policy) -> bool {
-        self.is_done(policy) && self.count(HostClass::Deferred) == 0
+    pub fn is_done_by_silence_only(&self) -> bool {
+        self.count(HostClass::SkippedOffline) > 0 && self.count(HostClass::Converged) == 0
     }
 
     /// Whether anything has been started in it.

@@ -1,18 +1,20 @@
 //! The gates: each a pure check that can hold a dispatch, each in a file of its own.
 //!
-//! The planner stops at the first gate that holds; `explain` asks them all. Hold, approval, window
-//! and ramp have their place in [`Gate`] and come with the operator's verbs.
+//! The planner stops at the first gate that holds; `explain` asks them all.
 //!
 //! Not here: what is dispatched (see [`crate::plan`]); words for people (see [`mod@reason`]).
 
+mod approval;
 mod budget;
 mod busy;
 mod channel_edge;
 mod freshness;
+mod hold;
 mod host_edge;
 mod offline;
 mod probes;
 mod quarantine;
+mod ramp;
 mod recovering;
 mod retry;
 mod rollout;
@@ -24,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wavegate_proto::ids::{BudgetId, ChannelName, ClosureId, HostName, RolloutId, WaveIndex};
 use wavegate_proto::time::{Now, Timestamp};
-use wavegate_proto::wire::operator::RolloutState;
+use wavegate_proto::wire::operator::{MarkBy, RolloutState};
 
 use crate::fleet::Fleet;
 use crate::fleet::host::Host;
@@ -44,6 +46,8 @@ pub enum Gate {
     Freshness,
     /// The closure failed on this channel.
     Quarantine,
+    /// An operator holds the host.
+    Hold,
     /// The host is silent.
     Offline,
     /// The host is being worked on under another rollout.
@@ -54,12 +58,16 @@ pub enum Gate {
     ChannelEdge,
     /// An earlier wave is not done.
     Wave,
+    /// The wave needs a person's approval.
+    Approval,
     /// A host that goes before it has not converged.
     HostEdge,
     /// Too many others are disrupted.
     Budget,
     /// Hosts of an earlier wave are unhealthy.
     Probes,
+    /// Enough hosts were dispatched within a minute.
+    Ramp,
 }
 
 impl Gate {
@@ -71,14 +79,17 @@ impl Gate {
             Self::Rollout => "rollout",
             Self::Freshness => "freshness",
             Self::Quarantine => "quarantine",
+            Self::Hold => "hold",
             Self::Offline => "offline",
             Self::Busy => "busy",
             Self::Retry => "retry",
             Self::ChannelEdge => "channel-edge",
             Self::Wave => "wave",
+            Self::Approval => "approval",
             Self::HostEdge => "host-edge",
             Self::Budget => "budget",
             Self::Probes => "probes",
+            Self::Ramp => "ramp",
         }
     }
 }
@@ -95,6 +106,46 @@ pub enum Hold {
     Unreported,
     /// The rollout is in a state in which nothing is dispatched.
     RolloutState(RolloutState),
+    /// An operator has paused the rollout.
+    Paused {
+        /// By whom and why.
+        by: MarkBy,
+    },
+    /// An operator has ended the rollout.
+    Aborted {
+        /// By whom and why.
+        by: MarkBy,
+    },
+    /// An operator has left the host out.
+    Skipped {
+        /// By whom and why, where that is known.
+        by: Option<MarkBy>,
+    },
+    /// The host's certificate has been revoked.
+    Revoked,
+    /// An operator holds the host.
+    Held {
+        /// By whom.
+        actor: String,
+        /// Why.
+        reason: String,
+        /// Since when.
+        since: Timestamp,
+        /// Until when; `None`: until released.
+        until: Option<Timestamp>,
+    },
+    /// The wave needs an approval that has not been given.
+    NotApproved {
+        /// Which.
+        wave: WaveIndex,
+    },
+    /// Enough hosts were dispatched within a minute.
+    RampUsedUp {
+        /// How many are allowed.
+        limit: u64,
+        /// Until when.
+        until: Timestamp,
+    },
     /// Too many infrastructure failures stand.
     Frozen,
     /// The manifest is no longer fresh.
@@ -177,18 +228,62 @@ pub enum Hold {
     },
 }
 
+impl Hold {
+    /// Whether it holds every host of a wave alike, but for those that do not wait for their wave: then
+    /// one of them is enough to know.
+    #[must_use]
+    pub fn is_of_the_wave(&self) -> bool {
+        match self {
+            Self::RolloutState(_)
+            | Self::Paused { .. }
+            | Self::Aborted { .. }
+            | Self::Stale { .. }
+            | Self::ChannelNotDone { .. }
+            | Self::NotApproved { .. }
+            | Self::RampUsedUp { .. } => true,
+            Self::Recovering { .. }
+            | Self::Unreported
+            | Self::Frozen
+            | Self::Skipped { .. }
+            | Self::Revoked
+            | Self::NotMember
+            | Self::Quarantined { .. }
+            | Self::Held { .. }
+            | Self::NeverSeen
+            | Self::Silent { .. }
+            | Self::SkippedOffline
+            | Self::Busy { .. }
+            | Self::BackOff { .. }
+            | Self::RetriesUsedUp
+            | Self::EarlierWave { .. }
+            | Self::Predecessor { .. }
+            | Self::BudgetUsedUp { .. }
+            | Self::Unhealthy { .. } => false,
+        }
+    }
+}
+
 /// What has been decided earlier in the same plan: it counts as if it had happened.
 #[derive(Debug, Clone, Default)]
 pub struct Planned {
     budgets: BTreeMap<BudgetId, BTreeSet<HostName>>,
+    /// Dispatches that count towards the ramp.
+    dispatches: BTreeMap<RolloutId, u64>,
 }
 
 impl Planned {
     /// Counts a dispatch.
-    pub fn dispatch(&mut self, host: &HostName, placement: &Placement) {
+    pub fn dispatch(&mut self, host: &HostName, placement: &Placement, lane: Lane) {
+        if lane != Lane::NoChange {
+            *self.dispatches.entry(placement.record.rollout_id.clone()).or_default() += 1;
+        }
         for budget in &placement.entry.budgets {
             self.budgets.entry(budget.clone()).or_default().insert(host.clone());
         }
+    }
+
+    fn dispatches(&self, rollout: &RolloutId) -> u64 {
+        self.dispatches.get(rollout).copied().unwrap_or(0)
     }
 
     fn users(&self, budget: &BudgetId) -> impl Iterator<Item = &HostName> {
@@ -216,19 +311,22 @@ pub struct Candidate<'a> {
 type Check = fn(&Candidate<'_>, Now) -> Option<Hold>;
 
 /// Every gate, in the order in which they are asked.
-const GATES: [(Gate, Check); 12] = [
+const GATES: [(Gate, Check); 15] = [
     (Gate::Recovering, recovering::check),
     (Gate::Rollout, rollout::check),
     (Gate::Freshness, freshness::check),
     (Gate::Quarantine, quarantine::check),
+    (Gate::Hold, hold::check),
     (Gate::Offline, offline::check),
     (Gate::Busy, busy::check),
     (Gate::Retry, retry::check),
     (Gate::ChannelEdge, channel_edge::check),
     (Gate::Wave, wave::check),
+    (Gate::Approval, approval::check),
     (Gate::HostEdge, host_edge::check),
     (Gate::Budget, budget::check),
     (Gate::Probes, probes::check),
+    (Gate::Ramp, ramp::check),
 ];
 
 /// Which gates a candidate is asked at.
@@ -238,7 +336,7 @@ pub enum Lane {
     Ordinary,
     /// A fix for a host that is broken: not wave, host-edge and probes (G19).
     Fix,
-    /// Nothing changes for the host: only recovering, rollout, freshness and offline.
+    /// Nothing changes for the host: only recovering, rollout, freshness, hold and offline.
     NoChange,
 }
 
@@ -261,7 +359,10 @@ impl Lane {
             (Self::Ordinary, _) => true,
             (Self::Fix, gate) => !matches!(gate, Gate::Wave | Gate::HostEdge | Gate::Probes),
             (Self::NoChange, gate) => {
-                matches!(gate, Gate::Recovering | Gate::Rollout | Gate::Freshness | Gate::Offline)
+                matches!(
+                    gate,
+                    Gate::Recovering | Gate::Rollout | Gate::Freshness | Gate::Hold | Gate::Offline
+                )
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The words for every reason: what operators read in the API, the CLI and the log.
 
 use wavegate_proto::time::{Now, Timestamp};
-use wavegate_proto::wire::operator::{Reason, RolloutState};
+use wavegate_proto::wire::operator::{MarkBy, Reason, ReasonKind, RolloutState};
 
 use super::{Gate, Hold};
 use crate::fleet::Fleet;
@@ -16,6 +16,13 @@ impl Hold {
             Self::RolloutState(RolloutState::Superseded) => "rollout-superseded",
             Self::RolloutState(_) => "rollout-halted",
             Self::Frozen => "rollout-frozen",
+            Self::Paused { .. } => "rollout-paused",
+            Self::Aborted { .. } => "rollout-aborted",
+            Self::Skipped { .. } => "skipped-by-operator",
+            Self::Revoked => "certificate-revoked",
+            Self::Held { .. } => "held-by-operator",
+            Self::NotApproved { .. } => "not-approved",
+            Self::RampUsedUp { .. } => "ramp-used-up",
             Self::NotMember => "host-not-in-fleet",
             Self::Stale { .. } => "stale",
             Self::Quarantined { .. } => "quarantined",
@@ -49,6 +56,21 @@ impl Hold {
                 format!("the rollout is {state}: nothing more is dispatched")
             }
             Self::Frozen => "too many hosts failed for reasons other than the closure".to_owned(),
+            Self::Paused { by } => said(&by.actor, "has paused the rollout", &by.reason),
+            Self::Aborted { by } => said(&by.actor, "has aborted the rollout", &by.reason),
+            Self::Skipped { by: Some(MarkBy { actor, reason, .. }) } => {
+                said(actor, "has left the host out", reason)
+            }
+            Self::Skipped { by: None } => "an operator has left the host out".to_owned(),
+            Self::Revoked => "the host's certificate has been revoked".to_owned(),
+            Self::Held { actor, reason, until, .. } => {
+                let until = until.map_or("it is released".to_owned(), |until| until.to_string());
+                said(actor, &format!("holds the host until {until}"), reason)
+            }
+            Self::NotApproved { wave } => format!("wave {wave} needs a person's approval"),
+            Self::RampUsedUp { limit, .. } => {
+                format!("{limit} hosts a minute are dispatched, and that many have been")
+            }
             Self::NotMember => "the host is not in the signed fleet any more".to_owned(),
             Self::Stale { since } => {
                 format!("the signed manifest has not been fresh since {since}")
@@ -98,10 +120,16 @@ impl Hold {
                 Some(*since)
             }
             Self::Silent { since } => *since,
+            Self::Paused { by } | Self::Aborted { by } => Some(by.at),
+            Self::Skipped { by } => by.as_ref().map(|by| by.at),
+            Self::Held { since, .. } => Some(*since),
             Self::Recovering { .. }
             | Self::Unreported
             | Self::RolloutState(_)
             | Self::Frozen
+            | Self::Revoked
+            | Self::NotApproved { .. }
+            | Self::RampUsedUp { .. }
             | Self::NotMember
             | Self::NeverSeen
             | Self::SkippedOffline
@@ -115,11 +143,19 @@ impl Hold {
         }
     }
 
-    fn earliest_at(&self, fleet: &Fleet, now: Now) -> Option<Timestamp> {
+    /// The earliest time at which it may open, where that is known.
+    #[must_use]
+    pub fn earliest_at(&self, fleet: &Fleet, now: Now) -> Option<Timestamp> {
         match self {
             Self::Recovering { .. } => fleet.recovering.deadline.map(|at| now.wall_at(at)),
-            Self::BackOff { until } => Some(*until),
-            Self::Unreported
+            Self::BackOff { until } | Self::RampUsedUp { until, .. } => Some(*until),
+            Self::Held { until, .. } => *until,
+            Self::Paused { .. }
+            | Self::Aborted { .. }
+            | Self::Skipped { .. }
+            | Self::Revoked
+            | Self::NotApproved { .. }
+            | Self::Unreported
             | Self::RolloutState(_)
             | Self::Frozen
             | Self::NotMember
@@ -146,19 +182,68 @@ impl Hold {
             Self::Unreported | Self::NeverSeen | Self::Silent { .. } | Self::SkippedOffline => {
                 "the host sends a heartbeat"
             }
-            Self::RolloutState(_) => "a newer release is published on the channel",
-            Self::Frozen => "the failed hosts are repaired",
+            Self::RolloutState(RolloutState::Superseded) => "the newer rollout reaches the host",
+            Self::RolloutState(_) => {
+                "an operator resumes the rollout, or a newer release is published on the channel"
+            }
+            Self::Frozen => "the failed hosts are repaired, retried or skipped",
+            Self::Paused { .. } => "an operator resumes the rollout",
+            Self::Aborted { .. } => "a newer release is published on the channel",
+            Self::Skipped { .. } => "an operator retries the host, or a newer release is published",
+            Self::Revoked => "the host speaks with a certificate issued since",
+            Self::Held { until: Some(_), .. } => "the time is up, or an operator releases the host",
+            Self::Held { until: None, .. } => "an operator releases the host",
+            Self::NotApproved { .. } => "an operator approves the wave",
+            Self::RampUsedUp { .. } => "the time is up",
             Self::NotMember => "a release names the host again",
             Self::Stale { .. } => "a release signed anew is published",
-            Self::Quarantined { .. } => "a release names another closure",
+            Self::Quarantined { .. } => {
+                "a release names another closure, or an operator clears the quarantine"
+            }
             Self::Busy { .. } => "the host has finished there, or rolled back",
             Self::BackOff { .. } => "the time is up",
-            Self::RetriesUsedUp => "a newer release is published on the channel",
+            Self::RetriesUsedUp => {
+                "an operator retries or skips the host, or a newer release is published"
+            }
             Self::ChannelNotDone { .. } => "every host of that rollout is done",
             Self::EarlierWave { .. } => "every host of the earlier waves is done",
             Self::Predecessor { .. } => "that host has converged",
             Self::BudgetUsedUp { .. } => "one of them has converged or rolled back",
             Self::Unhealthy { .. } => "their probes pass again",
+        }
+    }
+
+    /// Whether it opens by itself.
+    #[must_use]
+    pub fn kind(&self) -> ReasonKind {
+        match self {
+            Self::Recovering { .. }
+            | Self::RolloutState(RolloutState::Superseded)
+            | Self::Held { until: Some(_), .. }
+            | Self::Busy { .. }
+            | Self::BackOff { .. }
+            | Self::ChannelNotDone { .. }
+            | Self::EarlierWave { .. }
+            | Self::Predecessor { .. }
+            | Self::BudgetUsedUp { .. }
+            | Self::RampUsedUp { .. } => ReasonKind::HeldBack,
+            Self::RolloutState(_)
+            | Self::Frozen
+            | Self::Paused { .. }
+            | Self::Aborted { .. }
+            | Self::Skipped { .. }
+            | Self::Revoked
+            | Self::Held { until: None, .. }
+            | Self::NotApproved { .. }
+            | Self::NotMember
+            | Self::Stale { .. }
+            | Self::Quarantined { .. }
+            | Self::RetriesUsedUp => ReasonKind::NeedsPerson,
+            Self::Unreported
+            | Self::NeverSeen
+            | Self::Silent { .. }
+            | Self::SkippedOffline
+            | Self::Unhealthy { .. } => ReasonKind::Stuck,
         }
     }
 
@@ -172,6 +257,12 @@ impl Hold {
             since: since.or_else(|| self.since()),
             earliest_at: self.earliest_at(fleet, now),
             clears_when: self.clears_when().to_owned(),
+            kind: self.kind(),
         }
     }
+}
+
+/// What a person did, and why.
+fn said(actor: &str, what: &str, reason: &str) -> String {
+    format!("{actor} {what}: {reason}")
 }

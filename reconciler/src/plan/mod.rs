@@ -8,8 +8,8 @@ mod silence;
 
 use std::fmt;
 
-use wavegate_proto::ids::{HostName, RolloutId};
-use wavegate_proto::time::Now;
+use wavegate_proto::ids::{HostName, RolloutId, WaveIndex};
+use wavegate_proto::time::{Now, Timestamp};
 
 use crate::fleet::Fleet;
 use crate::fleet::rollout::Rollout;
@@ -77,13 +77,24 @@ pub struct Report {
     pub held: Vec<Held>,
 }
 
-/// A host that is held.
+impl Report {
+    /// When the first of the reasons passes with time alone.
+    #[must_use]
+    pub fn earliest_at(&self, fleet: &Fleet, now: Now) -> Option<Timestamp> {
+        let times = self.held.iter().filter_map(|held| held.hold.earliest_at(fleet, now));
+        times.filter(|at| *at > now.wall).min()
+    }
+}
+
+/// What is held, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     /// In which rollout.
     pub rollout_id: RolloutId,
-    /// Which host.
-    pub host: HostName,
+    /// In which wave.
+    pub wave: WaveIndex,
+    /// Which host; `None`: every host of the wave that waits for it.
+    pub host: Option<HostName>,
     /// By which gate.
     pub gate: Gate,
     /// Why.
@@ -94,7 +105,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for held in &self.held {
             let (gate, detail) = (held.gate.as_str(), held.hold.detail());
-            writeln!(f, "{} {}: {gate}: {detail}", held.rollout_id, held.host)?;
+            let host = held.host.as_ref().map_or("every host", HostName::as_str);
+            writeln!(f, "{} wave {} {host}: {gate}: {detail}", held.rollout_id, held.wave)?;
         }
         Ok(())
     }
@@ -108,11 +120,37 @@ pub fn plan(fleet: &Fleet, now: Now) -> Plan {
     }
     let mut planned = Planned::default();
     for rollout in by_opening(fleet).into_iter().filter(|rollout| rollout.is_open()) {
-        for name in rollout.candidates() {
-            consider(fleet, rollout, name, now, &mut planned, &mut plan);
-        }
+        plan_rollout(fleet, rollout, now, &mut planned, &mut plan);
     }
     plan
+}
+
+/// Goes through the candidates in order. Once something holds a whole wave, only those of it are still
+/// looked at that do not wait for their wave.
+fn plan_rollout(
+    fleet: &Fleet,
+    rollout: &Rollout,
+    now: Now,
+    planned: &mut Planned,
+    plan: &mut Plan,
+) {
+    for wave in rollout.waves_with_candidates() {
+        let mut last = None;
+        for name in rollout.candidates(wave) {
+            let Some(held) = consider(fleet, rollout, name, now, planned, plan) else { continue };
+            let whole_wave = held.host.is_none();
+            plan.report.held.push(held);
+            if whole_wave {
+                last = Some(name);
+                break;
+            }
+        }
+        let Some(last) = last else { continue };
+        for name in rollout.express_candidates(wave).skip_while(|name| *name <= last) {
+            let held = consider(fleet, rollout, name, now, planned, plan);
+            plan.report.held.extend(held);
+        }
+    }
 }
 
 /// Every rollout, in the order of opening (E21).
@@ -122,6 +160,7 @@ fn by_opening(fleet: &Fleet) -> Vec<&Rollout> {
     rollouts
 }
 
+/// Dispatches a host, or says what holds it, or its whole wave.
 fn consider(
     fleet: &Fleet,
     rollout: &Rollout,
@@ -129,22 +168,25 @@ fn consider(
     now: Now,
     planned: &mut Planned,
     plan: &mut Plan,
-) {
-    let (Some(host), Some(placement)) = (fleet.hosts.get(name), rollout.placements.get(name))
-    else {
-        return;
-    };
+) -> Option<Held> {
+    let (host, placement) = (fleet.hosts.get(name)?, rollout.placements.get(name)?);
     let candidate = Candidate { fleet, planned, rollout, name, host, placement };
     let lane = Lane::of(&candidate);
     if let Some((gate, hold)) = first_hold(&candidate, lane, now) {
-        let (rollout_id, host) = (rollout.id.clone(), name.clone());
-        plan.report.held.push(Held { rollout_id, host, gate, hold });
-        return;
+        let whole_wave = lane == Lane::Ordinary && hold.is_of_the_wave();
+        return Some(Held {
+            rollout_id: rollout.id.clone(),
+            wave: placement.entry.wave,
+            host: (!whole_wave).then(|| name.clone()),
+            gate,
+            hold,
+        });
     }
-    planned.dispatch(name, placement);
+    planned.dispatch(name, placement, lane);
     plan.actions.push(Action::Dispatch {
         rollout_id: rollout.id.clone(),
         host: name.clone(),
         no_change: lane == Lane::NoChange,
     });
+    None
 }

@@ -1,12 +1,13 @@
 //! What follows from silence alone: hosts that are left out, taken in again, or shown as lost.
 
-use wavegate_proto::record::HostState;
 use wavegate_proto::time::Now;
+use wavegate_state_machine::host::{Waiting, is_lost};
 
 use super::{Action, by_opening};
 use crate::fleet::Fleet;
 use crate::fleet::placement::{Placement, SkipReason};
 use crate::fleet::rollout::Rollout;
+use crate::fleet::silence::lost_after;
 use crate::gates::{is_online, silent_secs};
 
 pub(super) fn actions(fleet: &Fleet, now: Now) -> Vec<Action> {
@@ -59,16 +60,25 @@ fn verdict(
     if placement.skip == Some(SkipReason::Offline) {
         return is_online(host, policy.offline_after_secs, now.mono).then_some(Verdict::Unskip);
     }
-    if placement.lost && is_online(host, policy.offline_after_secs, now.mono) {
+    let gate_opened = fleet.recovering.opened_at.unwrap_or(now.mono);
+    let waiting = Waiting {
+        silent_secs: silent,
+        in_state_secs: now
+            .mono
+            .secs_since(placement.entered.max(gate_opened).max(host.liveness.talking_since)),
+    };
+    let lost = is_lost(&placement.record, waiting, lost_after(policy, placement.entry.wave));
+    if placement.lost && !lost && is_online(host, policy.offline_after_secs, now.mono) {
         return Some(Verdict::Found);
     }
     let over = |limit: u64| silent > limit.max(policy.offline_after_secs);
-    if rollout.is_open() && policy.skip_offline_after_secs.is_some_and(over) {
+    if placement.skip.is_none()
+        && rollout.is_open()
+        && policy.skip_offline_after_secs.is_some_and(over)
+    {
         return Some(Verdict::Skip);
     }
-    let in_flight = matches!(placement.record.state, HostState::Activating | HostState::Soaking);
-    let lost_after = policy.activation_timeout_secs.saturating_add(policy.offline_after_secs);
-    (in_flight && !placement.lost && silent > lost_after).then_some(Verdict::Lost)
+    (lost && !placement.lost).then_some(Verdict::Lost)
 }
 
 /// G24: when over half the fleet is silent it is not the hosts.

@@ -8,6 +8,7 @@ mod budgets;
 mod edges;
 mod hosts;
 mod lanes;
+mod operators;
 mod percentages;
 mod planning;
 mod probes;

@@ -100,7 +100,7 @@ fn a_host_that_is_held_is_reported_with_its_reason_and_nobody_else() {
     scene.place("stable@r1", "later", 1);
     let plan = plan(&scene.fleet, scene.now);
     assert_eq!(scene.dispatched(), ["stable@r1 a"]);
-    let expected = "stable@r1 b: budget: budget db allows 1 at once; in use by a\n";
+    let expected = "stable@r1 wave 0 b: budget: budget db allows 1 at once; in use by a\n";
     assert_eq!(plan.report.to_string(), expected);
 }
 

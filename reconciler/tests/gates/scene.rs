@@ -113,7 +113,9 @@ impl Scene {
         known.liveness.last_seen_at = Some(self.now.wall);
         let target = entry.closure.clone();
         let record = HostRecord::pending(rollout.clone(), host.clone(), entry.wave, target, wall());
-        self.fleet.add_placement(&rollout, &host, Placement::new(entry, record));
+        let mut placement = Placement::new(entry, record);
+        placement.entered = self.now.mono;
+        self.fleet.add_placement(&rollout, &host, placement);
         self
     }
 

@@ -95,7 +95,7 @@ fn e20_a_wave_that_is_not_done_always_names_somebody() {
         }
         let rollout = &scene.fleet.rollouts[&id("stable@r1")];
         let named = !waiting_for(rollout).is_empty();
-        let done = rollout.waves()[0].is_over(rollout.policy());
+        let done = rollout.is_wave_over(wavegate_proto::ids::WaveIndex(0));
         assert_eq!(named, !done, "seed {seed}: {:?}", waited(&scene));
     }
 }

@@ -7,7 +7,7 @@ use wavegate_proto::ids::{CpEpoch, RolloutId, Seq};
 use wavegate_proto::record::{HostState, ProbeStatus};
 use wavegate_proto::time::{Mono, Now};
 use wavegate_proto::wire::agent::{
-    Checkpoint, Heartbeat, HeartbeatAnswer, Marks, ProbeCounts, Rejected,
+    Checkpoint, Heartbeat, HeartbeatAnswer, MAX_MARKS_BYTES, Marks, ProbeCounts, Rejected,
 };
 
 use super::core::{AgentCore, Step};
@@ -39,6 +39,7 @@ impl AgentCore {
             serial: self.meta.serial,
             current_closure: facts.current_closure,
             marks_version: self.meta.marks.as_ref().map_or(0, |marks| marks.version),
+            marks: self.meta.marks.clone().map(Box::new),
             rollouts: named.map(|(id, track)| (id.clone(), track.journal_head())).collect(),
             rejected: self.rejected.clone(),
             probes: self.probe_counts(),
@@ -121,10 +122,14 @@ impl AgentCore {
         }
     }
 
+    /// Kept as they came, for the control plane only: nothing here is decided by them.
     fn take_marks(&mut self, step: &mut Step<'_>, marks: Option<Marks>) {
         let newer =
             |marks: &Marks| self.meta.marks.as_ref().is_none_or(|m| m.version < marks.version);
-        if let Some(marks) = marks.filter(newer) {
+        let bounded = |marks: &Marks| {
+            serde_json::to_vec(marks).is_ok_and(|json| json.len() <= MAX_MARKS_BYTES)
+        };
+        if let Some(marks) = marks.filter(newer).filter(bounded) {
             self.meta.marks = Some(marks);
             step.push(AgentEffect::SaveMeta(self.meta.clone()));
         }

@@ -79,23 +79,40 @@ pub struct LostAfter {
     pub failure_threshold_secs: u64,
 }
 
+impl LostAfter {
+    /// Silence of a host in flight that is too long, in seconds.
+    #[must_use]
+    pub fn silent_secs(self) -> u64 {
+        self.activation_timeout_secs.saturating_add(self.offline_after_secs)
+    }
+
+    /// Time in one state that is too long, silent or not, in seconds; `None`: the state may last. A
+    /// deferred host waits for a reboot.
+    #[must_use]
+    pub fn stuck_secs(self, state: HostState) -> Option<u64> {
+        let explained = match state {
+            HostState::Activating => {
+                self.activation_timeout_secs.saturating_add(self.await_timeout_secs)
+            }
+            // A probe that never reports counts as failing after its interval, time-out and half a
+            // minute; the policy does not know these, so the time for being offline stands for them.
+            HostState::Soaking => self.soak_secs.saturating_add(self.failure_threshold_secs),
+            HostState::Pending
+            | HostState::Deferred
+            | HostState::Converged
+            | HostState::Failed
+            | HostState::Reverted
+            | HostState::Skipped => return None,
+        };
+        Some(explained.saturating_add(self.offline_after_secs))
+    }
+}
+
 /// Whether a host in flight is lost: silent, or online and stuck, for longer than its policy explains
-/// (G6). A deferred host waits for a reboot and is never lost.
+/// (G6).
 #[must_use]
 pub fn is_lost(record: &HostRecord, waiting: Waiting, after: LostAfter) -> bool {
-    let stuck_after = match record.state {
-        HostState::Activating => {
-            after.activation_timeout_secs.saturating_add(after.await_timeout_secs)
-        }
-        HostState::Soaking => after.soak_secs.saturating_add(after.failure_threshold_secs),
-        HostState::Pending
-        | HostState::Deferred
-        | HostState::Converged
-        | HostState::Failed
-        | HostState::Reverted
-        | HostState::Skipped => return false,
-    };
-    let silent_after = after.activation_timeout_secs.saturating_add(after.offline_after_secs);
-    waiting.silent_secs > silent_after
-        || waiting.in_state_secs > stuck_after.saturating_add(after.offline_after_secs)
+    after.stuck_secs(record.state).is_some_and(|stuck_secs| {
+        waiting.silent_secs > after.silent_secs() || waiting.in_state_secs > stuck_secs
+    })
 }

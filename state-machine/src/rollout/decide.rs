@@ -9,8 +9,9 @@ use super::RolloutEvent;
 /// What the hosts of a rollout amount to, as the caller counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RolloutTally {
-    /// Some host has been dispatched, or has left pending in another way that uses the host.
-    pub dispatched_or_left_pending: bool,
+    /// Some host has been dispatched, or left pending in another way; or the first wave is done without
+    /// that, because everybody in it was left out.
+    pub begun: bool,
     /// Every host of the current wave is done.
     pub current_wave_done: bool,
     /// There is a wave after the current one.
@@ -58,7 +59,7 @@ fn next_while_open(state: RolloutState, tally: &RolloutTally) -> Option<RolloutE
     }
     let more = tally.later_wave_remains || tally.deferred_remain;
     let (due, event) = match state {
-        RolloutState::Opening => (tally.dispatched_or_left_pending, RolloutEvent::FirstDispatch),
+        RolloutState::Opening => (tally.begun, RolloutEvent::FirstDispatch),
         RolloutState::Active => (tally.current_wave_done && more, RolloutEvent::WaveDone),
         RolloutState::Converging => (tally.next_wave_started, RolloutEvent::WaveStarted),
         RolloutState::Terminal

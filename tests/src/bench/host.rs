@@ -131,6 +131,7 @@ impl Host {
             serial: Serial(1),
             current_closure: if started { Some(Scene::closure()?) } else { None },
             marks_version: 0,
+            marks: None,
             rollouts: started.then_some((rollout, head)).into_iter().collect(),
             rejected: Vec::new(),
             probes: ProbeCounts { pass: 1, fail: 0, unknown: 0 },

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use wavegate_control_plane::core::{
-    DispatchRow, HostRolloutRow, HostSeenRow, LogEnd, LogRow, ProbeFailuresRow, QuarantineRow,
-    ReleaseRow, RolloutRow, Stored, Write,
+    DispatchRow, HostRolloutRow, HostSeenRow, LogEnd, LogRow, MarkRow, ProbeFailuresRow,
+    QuarantineRow, ReleaseRow, RolloutRow, Stored, Write,
 };
 use wavegate_proto::ids::{
     ChannelName, ClosureId, CpEpoch, HostName, LogSeq, RolloutId, Sha256Hash,
@@ -25,6 +25,7 @@ pub struct Disk {
     rollouts: BTreeMap<RolloutId, RolloutRow>,
     pub host_rollouts: BTreeMap<(RolloutId, HostName), HostRolloutRow>,
     quarantines: BTreeMap<(ChannelName, ClosureId), QuarantineRow>,
+    marks: BTreeMap<(&'static str, String), MarkRow>,
     hosts_seen: BTreeMap<HostName, HostSeenRow>,
     release: Option<ReleaseRow>,
 }
@@ -67,6 +68,10 @@ impl Disk {
                 let key = (row.document.channel.clone(), row.document.closure.clone());
                 self.quarantines.insert(key, row);
             }
+            Write::QuarantineCleared { channel, closure } => {
+                self.quarantines.remove(&(channel, closure));
+            }
+            Write::Mark(row) => drop(self.marks.insert(row.content.key(), row)),
             Write::Dispatch(row) => {
                 self.dispatches.insert((row.rollout_id.clone(), row.host.clone()), row);
             }
@@ -107,6 +112,7 @@ impl Disk {
             rollouts: self.rollouts.values().cloned().collect(),
             host_rollouts: self.host_rollouts.values().cloned().collect(),
             quarantines: self.quarantines.values().cloned().collect(),
+            marks: self.marks.values().cloned().collect(),
             dispatches: self.dispatches.values().cloned().collect(),
             hosts_seen: self.hosts_seen.values().cloned().collect(),
         }
@@ -120,11 +126,13 @@ fn names_row(write: &Write) -> Option<(LogSeq, &'static str)> {
         Write::HostRollout(row) => Some((row.log_seq, "host_rollouts")),
         Write::ProbeFailures(row) => Some((row.log_seq, "probe_failures")),
         Write::Quarantine(row) => Some((row.log_seq, "quarantines")),
+        Write::Mark(row) => Some((row.log_seq, "marks")),
         Write::Dispatch(row) => Some((row.log_seq, "dispatches")),
         Write::Release(row) => Some((row.log_seq, "releases")),
         Write::Log(_)
         | Write::HostRolloutDropped { .. }
         | Write::DispatchClosed { .. }
+        | Write::QuarantineCleared { .. }
         | Write::Epoch(_)
         | Write::HostsSeen(_) => None,
     }

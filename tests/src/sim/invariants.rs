@@ -60,6 +60,8 @@ impl Judge {
                 | Write::Wave(_)
                 | Write::ProbeFailures(_)
                 | Write::Quarantine(_)
+                | Write::QuarantineCleared { .. }
+                | Write::Mark(_)
                 | Write::DispatchClosed { .. }
                 | Write::Release(_)
                 | Write::Epoch(_)

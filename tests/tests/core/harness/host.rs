@@ -10,7 +10,7 @@ use wavegate_proto::event::{Event, JournalEntry};
 use wavegate_proto::ids::{BootId, ClosureId, JournalId, RolloutId, Seq, Serial, Sha256Hash};
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::agent::{
-    Checkpoint, Dispatch, Heartbeat, JournalHead, ProbeCounts, Rejected, ResourceCounts,
+    Checkpoint, Dispatch, Heartbeat, JournalHead, Marks, ProbeCounts, Rejected, ResourceCounts,
     RolloutProof,
 };
 use wavegate_state_machine::host::refused_form;
@@ -29,6 +29,8 @@ pub(crate) struct Host {
     pub(crate) silent: bool,
     /// The end of the log as it was last shown.
     pub(crate) checkpoint: Option<Checkpoint>,
+    /// Its share of the operators' marks.
+    pub(crate) marks: Option<Marks>,
 }
 
 /// One journal.
@@ -51,6 +53,7 @@ impl Host {
             at: None,
             silent: false,
             checkpoint: None,
+            marks: None,
         }
     }
 
@@ -64,7 +67,8 @@ impl Host {
             checkpoint: self.checkpoint,
             serial: Serial(0),
             current_closure: self.running.clone(),
-            marks_version: 0,
+            marks_version: self.marks.as_ref().map_or(0, |marks| marks.version),
+            marks: self.marks.clone().map(Box::new),
             rollouts: self.journals.iter().map(|(id, j)| (id.clone(), j.head())).collect(),
             rejected: self.rejected.clone(),
             probes: ProbeCounts::default(),

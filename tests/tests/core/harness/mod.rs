@@ -3,6 +3,7 @@
 //! Not here: what is expected (see the tests beside).
 
 mod host;
+mod operators;
 mod reading;
 mod verbs;
 
@@ -24,6 +25,7 @@ use wavegate_tests::release_kit::{ChannelSpec, Kit};
 pub(crate) use wavegate_tests::sim::Disk;
 
 pub(crate) use host::{Host, Journal};
+pub(crate) use operators::{clear, resume, retry, skip};
 pub(crate) use reading::equal_but_for;
 
 pub(crate) const HEARTBEAT_SECS: u64 = 30;

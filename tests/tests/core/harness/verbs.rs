@@ -59,8 +59,10 @@ impl Cp {
             |reply| Input::Heartbeat { host: sender, heartbeat, cert_expires_at: None, reply };
         match self.send(send).unwrap() {
             Answer::Heartbeat(answer) => {
-                let kept = &mut self.host(host).checkpoint;
-                *kept = answer.checkpoint.or(*kept);
+                let here = self.host(host);
+                here.checkpoint = answer.checkpoint.or(here.checkpoint);
+                here.marks = answer.marks.clone().or(here.marks.take());
+                here.rejected.retain(|rejected| !answer.cleared.contains(rejected));
                 Ok(*answer)
             }
             Answer::Problem(problem) => Err(*problem),

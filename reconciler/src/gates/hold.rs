@@ -1,0 +1,16 @@
+//! Holds while an operator holds the host. A hold that has expired holds nobody.
+
+use wavegate_proto::time::Now;
+
+use super::{Candidate, Hold};
+
+pub(super) fn check(candidate: &Candidate<'_>, now: Now) -> Option<Hold> {
+    let hold = candidate.host.hold.as_ref()?;
+    let stands = hold.until.is_none_or(|until| now.wall < until);
+    stands.then(|| Hold::Held {
+        actor: hold.actor.clone(),
+        reason: hold.reason.clone(),
+        since: hold.since,
+        until: hold.until,
+    })
+}
