@@ -135,6 +135,13 @@ name!(
     |t| starts_then(t, 63, lower_alnum, |b| lower_alnum(b) || matches!(b, b'_' | b'-'))
 );
 name!(
+    /// The name of an IANA time zone, such as `Europe/Berlin`. Whether there is one of that name is
+    /// judged by who has the time zone database.
+    ZoneName, "time zone", "the name of an IANA time zone such as Europe/Berlin",
+    |t| starts_then(t, 64, |b| b.is_ascii_alphabetic(),
+        |b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'+' | b'-'))
+);
+name!(
     /// A release's name on one channel.
     Ref, "ref", "1 to 128 of letters, digits and . _ + -, beginning with a letter or digit",
     |t| starts_then(t, 128, |b| b.is_ascii_alphanumeric(),

@@ -258,6 +258,18 @@ mod tests {
     }
 
     #[test]
+    fn the_clocks_are_told_from_each_other() {
+        let wall: Timestamp = "2026-11-21T09:00:00Z".parse().unwrap();
+        let now = Now { wall, mono: Mono::from_millis(5000) };
+        for (secs, mono) in [(0, 5000), (60, 65_000)] {
+            let later = wall.plus_secs(secs);
+            assert_eq!(now.mono_at(later), Mono::from_millis(mono));
+            assert_eq!(now.wall_at(now.mono_at(later)), later);
+        }
+        assert_eq!(now.mono_at(Timestamp::default()), now.mono, "not before now");
+    }
+
+    #[test]
     fn other_zones_and_years_out_of_range_are_refused() {
         for text in ["2026-11-21T09:00:00+01:00", "1969-12-31T23:59:59Z", "yesterday", ""] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");

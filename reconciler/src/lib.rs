@@ -8,3 +8,4 @@
 pub mod fleet;
 pub mod gates;
 pub mod plan;
+pub mod window;

@@ -9,6 +9,7 @@ pub mod policy;
 pub mod scalar;
 pub mod selector;
 pub mod source;
+pub mod window;
 
 use std::collections::BTreeMap;
 use std::io;

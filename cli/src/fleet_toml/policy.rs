@@ -3,12 +3,13 @@
 //! Not here: which host is in which wave (see [`crate::release`]).
 
 use serde::Deserialize;
-use wavegate_proto::artifact::policy::{Limit, Policy, Wave, Window};
+use wavegate_proto::artifact::policy::{Limit, Policy, Wave};
 use wavegate_proto::event::FailurePolicy;
 use wavegate_proto::ids::WaveName;
 
-use super::scalar::{After, ClockTime, Day, LimitText, Seconds};
+use super::scalar::{After, LimitText, Seconds};
 use super::selector::Selector;
+use super::window::WindowKeys;
 
 /// `[rollout_policies.NAME]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -69,20 +70,6 @@ pub struct WaveKeys {
     pub requires_approval: bool,
 }
 
-/// One maintenance window of a policy.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WindowKeys {
-    /// An IANA time zone.
-    pub tz: String,
-    /// The days on which it starts.
-    pub days: Vec<Day>,
-    /// When it starts.
-    pub start: ClockTime,
-    /// When it ends; before `start`: on the next day.
-    pub end: ClockTime,
-}
-
 fn rollback_and_halt() -> FailurePolicy {
     FailurePolicy::RollbackAndHalt
 }
@@ -116,12 +103,6 @@ impl RolloutPolicy {
             soak_secs: wave.soak.0,
             requires_approval: wave.requires_approval,
         };
-        let window = |window: &WindowKeys| Window {
-            tz: window.tz.clone(),
-            days: window.days.iter().map(|day| day.0.clone()).collect(),
-            start: window.start.0.clone(),
-            end: window.end.0.clone(),
-        };
         Policy {
             waves: self.waves.iter().map(wave).collect(),
             on_health_failure: self.on_health_failure,
@@ -135,7 +116,7 @@ impl RolloutPolicy {
             offline_after_secs: self.offline_after.0,
             skip_offline_after_secs: self.skip_offline_after.secs(),
             max_dispatch_per_minute: self.max_dispatch_per_minute,
-            windows: self.windows.iter().map(window).collect(),
+            windows: self.windows.iter().map(|keys| keys.0.clone()).collect(),
         }
     }
 }

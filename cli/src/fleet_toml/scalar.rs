@@ -1,11 +1,11 @@
-//! The small values of files written by people: durations, limits, windows.
+//! The small values of files written by people: durations and limits.
 //!
 //! Not here: which keys have them.
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
+use serde::de::{Deserialize, Deserializer, Visitor};
 use wavegate_proto::artifact::policy::Limit;
 
 /// A duration in whole seconds, written `"90s"`, `"30m"`, `"24h"`, `"7d"` or `"1h30m"`.
@@ -138,35 +138,6 @@ impl<'de> Deserialize<'de> for After {
             }
         }
         deserializer.deserialize_any(DurationOrFalse)
-    }
-}
-
-/// A day of the week, `mon` … `sun`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Day(pub String);
-
-impl<'de> Deserialize<'de> for Day {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-        let text = String::deserialize(deserializer)?;
-        if DAYS.contains(&text.as_str()) {
-            return Ok(Self(text));
-        }
-        Err(D::Error::unknown_variant(&text, &DAYS))
-    }
-}
-
-/// A time of day, `HH:MM`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClockTime(pub String);
-
-impl<'de> Deserialize<'de> for ClockTime {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if chrono::NaiveTime::parse_from_str(&text, "%H:%M").is_ok() && text.len() == 5 {
-            return Ok(Self(text));
-        }
-        Err(D::Error::custom(format!("not a time of day: {text:?} (write it like \"22:00\")")))
     }
 }
 

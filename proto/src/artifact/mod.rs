@@ -7,6 +7,7 @@ pub mod entry;
 pub mod fleet;
 pub mod header;
 pub mod policy;
+pub mod window;
 
 pub mod rules;
 pub mod verified;

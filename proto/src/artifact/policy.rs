@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::artifact::window::Window;
 use crate::event::FailurePolicy;
 use crate::ids::{BudgetId, WaveName};
 
@@ -71,19 +72,6 @@ impl Limit {
             Self::Percent(percent) => hosts.saturating_mul(u64::from(percent)) / 100,
         }
     }
-}
-
-/// A maintenance window.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
-    /// An IANA time zone.
-    pub tz: String,
-    /// The days on which it starts: `mon` … `sun`.
-    pub days: Vec<String>,
-    /// `HH:MM`.
-    pub start: String,
-    /// `HH:MM`; before `start`: on the next day.
-    pub end: String,
 }
 
 /// How many of a group of hosts may be disrupted at once.

@@ -94,6 +94,11 @@ impl Sample {
         }
     }
 
+    /// Gives the policy one maintenance window.
+    pub(crate) fn window(&mut self, window: Value) {
+        self.header["policy"]["windows"] = json!([window]);
+    }
+
     fn tree(&self) -> MerkleTree {
         let leaves: Vec<_> = self.hosts.iter().map(canonical_bytes).collect();
         MerkleTree::new(leaves.iter().map(Vec::as_slice))

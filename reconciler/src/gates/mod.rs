@@ -19,6 +19,7 @@ mod recovering;
 mod retry;
 mod rollout;
 mod wave;
+mod window;
 
 pub mod reason;
 
@@ -32,6 +33,7 @@ use crate::fleet::Fleet;
 use crate::fleet::host::Host;
 use crate::fleet::placement::Placement;
 use crate::fleet::rollout::Rollout;
+use crate::window::WindowState;
 
 pub use offline::{is_online, silent_secs};
 
@@ -60,6 +62,8 @@ pub enum Gate {
     Wave,
     /// The wave needs a person's approval.
     Approval,
+    /// Outside of the maintenance windows.
+    Window,
     /// A host that goes before it has not converged.
     HostEdge,
     /// Too many others are disrupted.
@@ -86,6 +90,7 @@ impl Gate {
             Self::ChannelEdge => "channel-edge",
             Self::Wave => "wave",
             Self::Approval => "approval",
+            Self::Window => "window",
             Self::HostEdge => "host-edge",
             Self::Budget => "budget",
             Self::Probes => "probes",
@@ -203,6 +208,11 @@ pub enum Hold {
         /// The host's own.
         own: WaveIndex,
     },
+    /// No maintenance window of the policy is open.
+    OutsideWindow {
+        /// When the next one opens; `None`: the time zones are not known here.
+        opens_at: Option<Timestamp>,
+    },
     /// A host that goes before it has not converged.
     Predecessor {
         /// Which.
@@ -240,6 +250,7 @@ impl Hold {
             | Self::Stale { .. }
             | Self::ChannelNotDone { .. }
             | Self::NotApproved { .. }
+            | Self::OutsideWindow { .. }
             | Self::RampUsedUp { .. } => true,
             Self::Recovering { .. }
             | Self::Unreported
@@ -306,12 +317,14 @@ pub struct Candidate<'a> {
     pub host: &'a Host,
     /// Its place in the rollout.
     pub placement: &'a Placement,
+    /// Whether the rollout's maintenance windows are open: the same for all of its hosts.
+    pub window: WindowState,
 }
 
 type Check = fn(&Candidate<'_>, Now) -> Option<Hold>;
 
 /// Every gate, in the order in which they are asked.
-const GATES: [(Gate, Check); 15] = [
+const GATES: [(Gate, Check); 16] = [
     (Gate::Recovering, recovering::check),
     (Gate::Rollout, rollout::check),
     (Gate::Freshness, freshness::check),
@@ -323,6 +336,7 @@ const GATES: [(Gate, Check); 15] = [
     (Gate::ChannelEdge, channel_edge::check),
     (Gate::Wave, wave::check),
     (Gate::Approval, approval::check),
+    (Gate::Window, window::check),
     (Gate::HostEdge, host_edge::check),
     (Gate::Budget, budget::check),
     (Gate::Probes, probes::check),

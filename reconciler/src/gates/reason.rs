@@ -34,6 +34,8 @@ impl Hold {
             Self::RetriesUsedUp => "retries-used-up",
             Self::ChannelNotDone { .. } => "channel-not-done",
             Self::EarlierWave { .. } => "earlier-wave",
+            Self::OutsideWindow { opens_at: Some(_) } => "outside-window",
+            Self::OutsideWindow { opens_at: None } => "window-zone-unknown",
             Self::Predecessor { .. } => "predecessor-not-converged",
             Self::BudgetUsedUp { .. } => "budget-used-up",
             Self::Unhealthy { .. } => "earlier-wave-unhealthy",
@@ -100,6 +102,12 @@ impl Hold {
             Self::EarlierWave { current, own } => {
                 format!("wave {current} is being worked on; the host is in wave {own}")
             }
+            Self::OutsideWindow { opens_at: Some(opens_at) } => {
+                format!("outside of the maintenance windows; the next one opens at {opens_at}")
+            }
+            Self::OutsideWindow { opens_at: None } => {
+                "no time zone of the maintenance windows is known to this control plane".to_owned()
+            }
             Self::Predecessor { host } => format!("{host} goes before it and has not converged"),
             Self::BudgetUsedUp { budget, max_in_flight, users } => {
                 let users: Vec<&str> = users.iter().map(|user| user.as_str()).collect();
@@ -137,6 +145,7 @@ impl Hold {
             | Self::RetriesUsedUp
             | Self::ChannelNotDone { .. }
             | Self::EarlierWave { .. }
+            | Self::OutsideWindow { .. }
             | Self::Predecessor { .. }
             | Self::BudgetUsedUp { .. }
             | Self::Unhealthy { .. } => None,
@@ -150,6 +159,7 @@ impl Hold {
             Self::Recovering { .. } => fleet.recovering.deadline.map(|at| now.wall_at(at)),
             Self::BackOff { until } | Self::RampUsedUp { until, .. } => Some(*until),
             Self::Held { until, .. } => *until,
+            Self::OutsideWindow { opens_at } => *opens_at,
             Self::Paused { .. }
             | Self::Aborted { .. }
             | Self::Skipped { .. }
@@ -207,6 +217,10 @@ impl Hold {
             }
             Self::ChannelNotDone { .. } => "every host of that rollout is done",
             Self::EarlierWave { .. } => "every host of the earlier waves is done",
+            Self::OutsideWindow { opens_at: Some(_) } => "the next maintenance window opens",
+            Self::OutsideWindow { opens_at: None } => {
+                "a release names a time zone that this control plane knows, or a newer one runs"
+            }
             Self::Predecessor { .. } => "that host has converged",
             Self::BudgetUsedUp { .. } => "one of them has converged or rolled back",
             Self::Unhealthy { .. } => "their probes pass again",
@@ -226,6 +240,7 @@ impl Hold {
             | Self::EarlierWave { .. }
             | Self::Predecessor { .. }
             | Self::BudgetUsedUp { .. }
+            | Self::OutsideWindow { opens_at: Some(_) }
             | Self::RampUsedUp { .. } => ReasonKind::HeldBack,
             Self::RolloutState(_)
             | Self::Frozen
@@ -235,6 +250,7 @@ impl Hold {
             | Self::Revoked
             | Self::Held { until: None, .. }
             | Self::NotApproved { .. }
+            | Self::OutsideWindow { opens_at: None }
             | Self::NotMember
             | Self::Stale { .. }
             | Self::Quarantined { .. }

@@ -12,6 +12,7 @@ use crate::fleet::host::Host;
 use crate::fleet::placement::{HeldSince, HostClass, Placement, SkipReason};
 use crate::fleet::rollout::Rollout;
 use crate::gates::{Candidate, Gate, Hold, Lane, Planned, holds, is_online};
+use crate::window;
 
 /// How many hosts a rollout names as waited for.
 const WAITING_FOR_LIMIT: usize = 20;
@@ -28,7 +29,8 @@ pub fn explain(fleet: &Fleet, name: &HostName, now: Now) -> Option<Explanation> 
         });
     };
     let planned = Planned::default();
-    let candidate = Candidate { fleet, planned: &planned, rollout, name, host, placement };
+    let window = window::at(&rollout.policy().windows, now.wall);
+    let candidate = Candidate { fleet, planned: &planned, rollout, name, host, placement, window };
     let waits = matches!(placement.record.state, HostState::Pending | HostState::Skipped)
         && placement.lease.is_none();
     let reasons: Vec<Reason> = if waits {

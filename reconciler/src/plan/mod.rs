@@ -14,6 +14,7 @@ use wavegate_proto::time::{Now, Timestamp};
 use crate::fleet::Fleet;
 use crate::fleet::rollout::Rollout;
 use crate::gates::{Candidate, Gate, Hold, Lane, Planned, first_hold};
+use crate::window::{self, WindowState};
 
 pub use explain::{explain, waiting_for};
 
@@ -120,7 +121,9 @@ pub fn plan(fleet: &Fleet, now: Now) -> Plan {
     }
     let mut planned = Planned::default();
     for rollout in by_opening(fleet).into_iter().filter(|rollout| rollout.is_open()) {
-        plan_rollout(fleet, rollout, now, &mut planned, &mut plan);
+        // Asked once for all of its hosts: it is work with the calendar.
+        let window = window::at(&rollout.policy().windows, now.wall);
+        plan_rollout(fleet, (rollout, window), now, &mut planned, &mut plan);
     }
     plan
 }
@@ -129,7 +132,7 @@ pub fn plan(fleet: &Fleet, now: Now) -> Plan {
 /// looked at that do not wait for their wave.
 fn plan_rollout(
     fleet: &Fleet,
-    rollout: &Rollout,
+    (rollout, window): (&Rollout, WindowState),
     now: Now,
     planned: &mut Planned,
     plan: &mut Plan,
@@ -137,7 +140,7 @@ fn plan_rollout(
     for wave in rollout.waves_with_candidates() {
         let mut last = None;
         for name in rollout.candidates(wave) {
-            let Some(held) = consider(fleet, rollout, name, now, planned, plan) else { continue };
+            let Some(held) = consider(fleet, (rollout, window), name, now, planned, plan) else { continue };
             let whole_wave = held.host.is_none();
             plan.report.held.push(held);
             if whole_wave {
@@ -147,7 +150,7 @@ fn plan_rollout(
         }
         let Some(last) = last else { continue };
         for name in rollout.express_candidates(wave).skip_while(|name| *name <= last) {
-            let held = consider(fleet, rollout, name, now, planned, plan);
+            let held = consider(fleet, (rollout, window), name, now, planned, plan);
             plan.report.held.extend(held);
         }
     }
@@ -163,14 +166,14 @@ fn by_opening(fleet: &Fleet) -> Vec<&Rollout> {
 /// Dispatches a host, or says what holds it, or its whole wave.
 fn consider(
     fleet: &Fleet,
-    rollout: &Rollout,
+    (rollout, window): (&Rollout, WindowState),
     name: &HostName,
     now: Now,
     planned: &mut Planned,
     plan: &mut Plan,
 ) -> Option<Held> {
     let (host, placement) = (fleet.hosts.get(name)?, rollout.placements.get(name)?);
-    let candidate = Candidate { fleet, planned, rollout, name, host, placement };
+    let candidate = Candidate { fleet, planned, rollout, name, host, placement, window };
     let lane = Lane::of(&candidate);
     if let Some((gate, hold)) = first_hold(&candidate, lane, now) {
         let whole_wave = lane == Lane::Ordinary && hold.is_of_the_wave();

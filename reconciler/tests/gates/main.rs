@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "test code")]
 
 mod budgets;
+mod calendar;
 mod edges;
 mod hosts;
 mod lanes;
@@ -18,3 +19,4 @@ mod settling;
 mod silence;
 mod spec;
 mod waiting;
+mod windows;

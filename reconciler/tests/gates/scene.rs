@@ -18,6 +18,7 @@ use wavegate_reconciler::fleet::recovering::Recovering;
 use wavegate_reconciler::fleet::rollout::{Manifest, Rollout};
 use wavegate_reconciler::gates::{Candidate, Gate, Hold, Lane, Planned, holds};
 use wavegate_reconciler::plan::{Action, plan};
+use wavegate_reconciler::window;
 
 use crate::spec::{START, Spec, closure, id, name, wall};
 
@@ -194,10 +195,12 @@ impl Scene {
 
     fn candidate<T>(&self, rollout: &str, host: &str, ask: impl FnOnce(&Candidate<'_>) -> T) -> T {
         let (rollout_id, host) = (id(rollout), name(host));
+        let rollout = &self.fleet.rollouts[&rollout_id];
         let candidate = Candidate {
             fleet: &self.fleet,
             planned: &Planned::default(),
-            rollout: &self.fleet.rollouts[&rollout_id],
+            rollout,
+            window: window::at(&rollout.policy().windows, self.now.wall),
             name: &host,
             host: &self.fleet.hosts[&host],
             placement: self.fleet.placement(&rollout_id, &host).unwrap(),

@@ -20,6 +20,7 @@ mod recovery;
 mod releases;
 mod silence;
 mod waves;
+mod windows;
 
 use wavegate_proto::artifact::policy::Policy;
 use wavegate_proto::ids::ChannelName;
