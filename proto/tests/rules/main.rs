@@ -97,13 +97,13 @@ const MALFORMED: &[Break] = &[
     |s| s.header["policy"]["waves"][1]["name"] = json!("canary"),
     |s| s.header["policy"]["max_failures"] = json!({"percent": 101}),
     |s| s.header["policy"]["on_health_failure"] = json!("shrug"),
-    |s| s.window(json!({"tz":"UTC","days":["mon"],"start":"25:00","end":"04:00"})),
-    |s| s.window(json!({"tz":"UTC","days":["mon"],"start":"22:00","end":"4:00"})),
-    |s| s.window(json!({"tz":"UTC","days":["Monday"],"start":"22:00","end":"04:00"})),
-    |s| s.window(json!({"tz":"UTC","days":["mon","mon"],"start":"22:00","end":"04:00"})),
-    |s| s.window(json!({"tz":"UTC","days":[],"start":"22:00","end":"04:00"})),
-    |s| s.window(json!({"tz":"","days":["mon"],"start":"22:00","end":"04:00"})),
-    |s| s.window(json!({"tz":"../etc/passwd","days":["mon"],"start":"22:00","end":"04:00"})),
+    |s| s.window(&json!({"tz":"UTC","days":["mon"],"start":"25:00","end":"04:00"})),
+    |s| s.window(&json!({"tz":"UTC","days":["mon"],"start":"22:00","end":"4:00"})),
+    |s| s.window(&json!({"tz":"UTC","days":["Monday"],"start":"22:00","end":"04:00"})),
+    |s| s.window(&json!({"tz":"UTC","days":["mon","mon"],"start":"22:00","end":"04:00"})),
+    |s| s.window(&json!({"tz":"UTC","days":[],"start":"22:00","end":"04:00"})),
+    |s| s.window(&json!({"tz":"","days":["mon"],"start":"22:00","end":"04:00"})),
+    |s| s.window(&json!({"tz":"../etc/passwd","days":["mon"],"start":"22:00","end":"04:00"})),
     |s| {
         let window = json!({"tz":"UTC","days":["mon"],"start":"22:00","end":"04:00"});
         s.header["policy"]["windows"] = json!(vec![window; 101]);

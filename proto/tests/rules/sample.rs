@@ -95,7 +95,7 @@ impl Sample {
     }
 
     /// Gives the policy one maintenance window.
-    pub(crate) fn window(&mut self, window: Value) {
+    pub(crate) fn window(&mut self, window: &Value) {
         self.header["policy"]["windows"] = json!([window]);
     }
 
