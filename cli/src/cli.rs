@@ -42,7 +42,7 @@ enum Command {
     /// Make the fleet's certificate authority and issue certificates
     #[command(subcommand)]
     Ca(ca::CaCommand),
-    /// Build, sign, verify and publish releases
+    /// Build, sign, verify, compare, recall and publish releases
     #[command(subcommand)]
     Release(release::ReleaseCommand),
     /// The fleet at a glance
@@ -70,7 +70,7 @@ enum Command {
 }
 
 impl Cli {
-    /// Runs the command, with its data going to `out`. A service ends with an exit code of its own.
+    /// Runs the command, with its data going to `out`. A service and a comparison end with exit codes of their own.
     ///
     /// # Errors
     /// When it does not end well.
@@ -78,12 +78,12 @@ impl Cli {
         let done = match self.command {
             Command::Cp(args) => return Ok(wavegate_control_plane::run(args)),
             Command::Agent(args) => return Ok(wavegate_agent::cli::run_cli(&args)),
+            Command::Release(command) => return release::run(&command, out),
             Command::Demo(args) => demo::run(&args, out),
             Command::Init(args) => init::run(&args, out),
             Command::Key(command) => key::run(&command, out),
             Command::Trust(command) => trust::run(&command, out),
             Command::Ca(command) => ca::run(&command, out),
-            Command::Release(command) => release::run(&command, out),
             Command::Status(args) => status::run(&args, out),
             Command::Hosts(args) => hosts::run(&args, out),
             Command::Host(command) => host::run(&command, out),

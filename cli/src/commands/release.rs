@@ -2,8 +2,11 @@
 //!
 //! Not here: building, signing, verifying and publishing (see [`crate::release`]).
 
+mod windows;
+
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use wavegate_proto::ids::{ChannelName, Ref, RolloutId, Serial};
@@ -18,7 +21,7 @@ use crate::release::dir::DirError;
 use crate::release::previous::PreviousRelease;
 use crate::release::publish::{self, PublishError};
 use crate::release::verify::VerifyError;
-use crate::release::{self, BuildOptions};
+use crate::release::{self, BuildOptions, BuiltRelease};
 use crate::show;
 
 /// The verbs of `wavegate release`.
@@ -45,6 +48,8 @@ pub enum ReleaseCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Print when the next maintenance windows of a host open
+    Windows(windows::WindowsArgs),
     /// Give a release to the control plane
     Publish {
         /// The release
@@ -96,32 +101,40 @@ fn channel_ref(text: &str) -> Result<RolloutId, String> {
     })
 }
 
-pub(crate) fn run(command: &ReleaseCommand, out: &mut dyn Write) -> Result<(), Failure> {
-    match command {
+pub(crate) fn run(command: &ReleaseCommand, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let done = match command {
+        ReleaseCommand::Windows(args) => windows::run(args, out),
         ReleaseCommand::Build(args) => build(args, out),
-        ReleaseCommand::Sign { dir, key } => {
-            let key = release_key::read(key)?;
-            let documents = release::sign_dir(dir, &key)?;
-            Ok(writeln!(out, "signed {documents} documents with key {}", key.key_id())?)
-        }
-        ReleaseCommand::Verify { dir, trust: file, json } => {
-            let trust = trust::read(file)?;
-            let report = release::verify_dir(dir, &trust, now()).map_err(refused)?;
-            if *json {
-                return Ok(writeln!(out, "{}", serde_json::to_string(&report)?)?);
-            }
-            Ok(write!(out, "{}", show::release::verified(&report))?)
-        }
-        ReleaseCommand::Publish { dir, read } => {
-            let client = read.client()?;
-            let published =
-                block_on(async { publish::publish(dir, &client).await.map_err(Failure::from) })?;
-            if read.json {
-                return Ok(writeln!(out, "{}", serde_json::to_string(&published.answer)?)?);
-            }
-            Ok(write!(out, "{}", show::release::published(&published))?)
-        }
+        ReleaseCommand::Sign { dir, key } => sign(dir, key, out),
+        ReleaseCommand::Verify { dir, trust, json } => verify(dir, trust, *json, out),
+        ReleaseCommand::Publish { dir, read } => publish(dir, read, out),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+fn sign(dir: &Path, key: &Path, out: &mut dyn Write) -> Result<(), Failure> {
+    let key = release_key::read(key)?;
+    let documents = release::sign_dir(dir, &key)?;
+    Ok(writeln!(out, "signed {documents} documents with key {}", key.key_id())?)
+}
+
+fn verify(dir: &Path, trust: &Path, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    let trust = trust::read(trust)?;
+    let report = release::verify_dir(dir, &trust, now()).map_err(refused)?;
+    if json {
+        return Ok(writeln!(out, "{}", serde_json::to_string(&report)?)?);
     }
+    Ok(write!(out, "{}", show::release::verified(&report))?)
+}
+
+fn publish(dir: &Path, read: &ReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let client = read.client()?;
+    let published =
+        block_on(async { publish::publish(dir, &client).await.map_err(Failure::from) })?;
+    if read.json {
+        return Ok(writeln!(out, "{}", serde_json::to_string(&published.answer)?)?);
+    }
+    Ok(write!(out, "{}", show::release::published(&published))?)
 }
 
 fn build(args: &BuildArgs, out: &mut dyn Write) -> Result<(), Failure> {
@@ -135,16 +148,21 @@ fn build(args: &BuildArgs, out: &mut dyn Write) -> Result<(), Failure> {
         previous,
     };
     let built = release::build(&file, &options)?;
-    release::write_dir(&built, &args.out).map_err(|error| match error {
-        DirError::NotEmpty(_) => {
-            Failure::from(error).with_hint("a release never changes; choose another folder")
-        }
-        DirError::Io { .. } | DirError::Malformed { .. } => error.into(),
-    })?;
+    write_new(&built, &args.out)?;
     if args.json {
         return Ok(writeln!(out, "{}", serde_json::to_string(&built.report)?)?);
     }
     Ok(write!(out, "{}", show::release::built(&built.report, args.verbose))?)
+}
+
+/// Writes a release that was built into a new folder.
+fn write_new(built: &BuiltRelease, out: &Path) -> Result<(), Failure> {
+    release::write_dir(built, out).map_err(|error| match error {
+        DirError::NotEmpty(_) => {
+            Failure::from(error).with_hint("a release never changes; choose another folder")
+        }
+        DirError::Io { .. } | DirError::Malformed { .. } => error.into(),
+    })
 }
 
 fn refused(error: VerifyError) -> Failure {

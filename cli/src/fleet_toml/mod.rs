@@ -4,6 +4,7 @@
 //! (see [`crate::release`]).
 
 pub mod check;
+pub mod hosts_csv;
 pub mod model;
 pub mod policy;
 pub mod scalar;
@@ -16,8 +17,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::bundle_toml::{BundleFile, SecretsPolicy};
-use model::FleetToml;
-use source::{Complaints, FileErrors, Source};
+use hosts_csv::HostsCsv;
+use model::{FleetToml, HostsFrom};
+use source::{Complaints, FileErrors, Listed, Source};
 
 /// Reads a file beside `fleet.toml`; a test may give one that reads from memory.
 pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
@@ -57,7 +59,11 @@ impl FleetFile {
             .and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other))
             .map_err(|error| source::FileError::unreadable(path, &error))?;
         let source = Source::new(path, text);
-        let keys: FleetToml = source.parse()?;
+        let mut keys: FleetToml = source.parse()?;
+        let source = match list_hosts(&source, &mut keys, read)? {
+            Some(listed) => source.with_listed(listed),
+            None => source,
+        };
         let mut complaints = Complaints::about(&source);
         let mut bundles = BTreeMap::new();
         for (written, place) in bundle_paths(&keys) {
@@ -86,6 +92,29 @@ impl FleetFile {
     }
 }
 
+/// Takes in the hosts of the file that `[hosts_from]` names.
+fn list_hosts(
+    source: &Source,
+    keys: &mut FleetToml,
+    read: ReadFile<'_>,
+) -> Result<Option<Listed>, FileErrors> {
+    let Some(HostsFrom { file }) = &keys.hosts_from else { return Ok(None) };
+    let path = source.path().parent().unwrap_or(Path::new("")).join(file);
+    let text = read(&path).map_err(|error| {
+        source.error_at(&["hosts_from", "file"], format!("{file:?} cannot be read: {error}"))
+    })?;
+    let HostsCsv { hosts, listed } = HostsCsv::parse(&path, &text)?;
+    let listed_source = source.clone().with_listed(listed.clone());
+    let mut complaints = Complaints::about(&listed_source);
+    for name in keys.hosts.keys().filter(|name| hosts.contains_key(*name)) {
+        let message = format!("host {name} stands in fleet.toml as well");
+        complaints.add(&["hosts", name.as_str()], message);
+    }
+    complaints.check()?;
+    keys.hosts.extend(hosts);
+    Ok(Some(listed))
+}
+
 /// Why a bundle file was not taken.
 #[derive(Debug)]
 pub enum BundleError {
@@ -100,8 +129,9 @@ fn bundle_paths(keys: &FleetToml) -> BTreeMap<String, Vec<String>> {
     let channels = keys.channels.iter().map(|(name, c)| ("channels", name.to_string(), &c.bundle));
     let classes = keys.classes.iter().map(|(name, c)| ("classes", name.clone(), &c.bundle));
     let hosts = keys.hosts.iter().map(|(name, h)| ("hosts", name.to_string(), &h.bundle));
+    let pins = keys.pins.iter().map(|(name, pin)| ("pins", name.to_string(), &pin.bundle));
     let mut paths = BTreeMap::new();
-    for (section, name, bundle) in channels.chain(classes).chain(hosts) {
+    for (section, name, bundle) in channels.chain(classes).chain(hosts).chain(pins) {
         let Some(path) = bundle else { continue };
         paths
             .entry(path.clone())

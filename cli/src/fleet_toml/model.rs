@@ -9,7 +9,7 @@ use wavegate_proto::ids::{BudgetId, ChannelName, ClosureId, FleetName, HostName}
 
 use super::check::HealthCheck;
 use super::policy::RolloutPolicy;
-use super::scalar::Seconds;
+use super::scalar::{Seconds, UtcTime};
 use super::selector::Selector;
 
 /// The whole file.
@@ -30,9 +30,14 @@ pub struct FleetToml {
     /// `[tags.NAME]`.
     #[serde(default)]
     pub tags: BTreeMap<String, TagSection>,
-    /// `[hosts.NAME]`.
+    /// `[hosts.NAME]`, and the hosts of the file that `[hosts_from]` names.
     #[serde(default)]
     pub hosts: BTreeMap<HostName, HostSection>,
+    /// `[hosts_from]`.
+    pub hosts_from: Option<HostsFrom>,
+    /// `[pins.HOST]`.
+    #[serde(default)]
+    pub pins: BTreeMap<HostName, PinSection>,
     /// `[[edges]]`.
     #[serde(default)]
     pub edges: Vec<HostEdge>,
@@ -127,6 +132,28 @@ pub struct HostSection {
     pub health_checks: Vec<HealthCheck>,
 }
 
+/// `[hosts_from]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostsFrom {
+    /// A CSV file with more hosts, beside `fleet.toml`.
+    pub file: String,
+}
+
+/// `[pins.HOST]`: one host that runs something else for a while.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinSection {
+    /// The bundle it runs instead.
+    pub bundle: Option<String>,
+    /// The store path it runs instead.
+    pub closure: Option<ClosureId>,
+    /// From when on nothing is built with this pin.
+    pub until: UtcTime,
+    /// Why.
+    pub reason: String,
+}
+
 /// `[[edges]]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -172,7 +199,7 @@ pub struct RevokedKeys {
     /// `host/NAME`, `operator/NAME` or `viewer/NAME`.
     pub subject: String,
     /// Certificates issued earlier count no more.
-    pub not_before: toml::value::Datetime,
+    pub not_before: UtcTime,
     /// Why.
     pub reason: Option<String>,
 }

@@ -1,12 +1,13 @@
-//! The small values of files written by people: durations and limits.
+//! The small values of files written by people: durations, limits, times.
 //!
 //! Not here: which keys have them.
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use wavegate_proto::artifact::policy::Limit;
+use wavegate_proto::time::Timestamp;
 
 /// A duration in whole seconds, written `"90s"`, `"30m"`, `"24h"`, `"7d"` or `"1h30m"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,6 +139,22 @@ impl<'de> Deserialize<'de> for After {
             }
         }
         deserializer.deserialize_any(DurationOrFalse)
+    }
+}
+
+/// A moment, written as a TOML time in UTC: `2026-11-21T09:00:00Z`. In whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UtcTime(pub Timestamp);
+
+impl<'de> Deserialize<'de> for UtcTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = toml::value::Datetime::deserialize(deserializer)?;
+        match written.to_string().parse::<Timestamp>() {
+            Ok(time) => Ok(Self(time.truncated_to_secs())),
+            Err(_) => Err(D::Error::custom(format!(
+                "{written} is not a time in UTC, such as 2026-11-21T09:00:00Z"
+            ))),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Not here: what the keys mean.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -76,13 +77,54 @@ impl From<FileError> for FileErrors {
 pub struct Source {
     path: PathBuf,
     text: String,
+    listed: Listed,
+}
+
+/// Hosts that stand in a file of their own: what is wrong with one of them is told there.
+#[derive(Debug, Clone, Default)]
+pub struct Listed {
+    path: PathBuf,
+    lines: BTreeMap<String, usize>,
+}
+
+impl Listed {
+    /// None yet, of the file at `path`.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        Self { path: path.to_owned(), lines: BTreeMap::new() }
+    }
+
+    /// A host and its line.
+    pub fn add(&mut self, host: &str, line: usize) {
+        self.lines.insert(host.to_owned(), line);
+    }
+
+    /// The line of a host.
+    #[must_use]
+    pub fn line(&self, host: &str) -> Option<usize> {
+        self.lines.get(host).copied()
+    }
 }
 
 impl Source {
     /// Text that was read from `path`.
     #[must_use]
     pub fn new(path: &Path, text: String) -> Self {
-        Self { path: path.to_owned(), text }
+        Self { path: path.to_owned(), text, listed: Listed::default() }
+    }
+
+    /// The same, with hosts that stand in another file.
+    #[must_use]
+    pub fn with_listed(self, listed: Listed) -> Self {
+        Self { listed, ..self }
+    }
+
+    /// Where a host stands, if that is in another file: as `hosts.csv:12`.
+    #[must_use]
+    pub fn listed_at(&self, host: &str) -> Option<String> {
+        let line = self.listed.line(host)?;
+        let name = self.listed.path.file_name().unwrap_or_default().to_string_lossy();
+        Some(format!("{name}:{line}"))
     }
 
     /// Reads `path`.
@@ -115,8 +157,15 @@ impl Source {
     /// An error at the place `keys` lead to (array positions as numbers), or as near as there is.
     #[must_use]
     pub fn error_at(&self, keys: &[&str], message: impl Into<String>) -> FileError {
-        let line = self.offset_of(keys).map(|offset| self.line_of(offset));
-        FileError { path: self.path.clone(), line, message: message.into(), hint: None }
+        let listed = match keys {
+            ["hosts", host, ..] => self.listed.line(host),
+            _ => None,
+        };
+        let (path, line) = match listed {
+            Some(line) => (&self.listed.path, Some(line)),
+            None => (&self.path, self.offset_of(keys).map(|offset| self.line_of(offset))),
+        };
+        FileError { path: path.clone(), line, message: message.into(), hint: None }
     }
 
     /// Turns a reader's sentence into an error, at `keys`; unknown keys get a suggestion.

@@ -5,13 +5,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use wavegate_proto::artifact::fleet::FleetDocument;
-use wavegate_proto::artifact::header::RolloutHeader;
-use wavegate_proto::artifact::release::content_id;
+use wavegate_proto::artifact::release::Release;
 use wavegate_proto::ids::{ChannelName, FleetName, Ref, Serial, Sha256Hash};
-use wavegate_proto::json::parse_strict;
 
-use super::dir::{self, DirError};
+use super::dir::DirError;
+use super::unsigned;
 
 /// The release before the one that is built.
 #[derive(Debug, Clone)]
@@ -30,27 +28,21 @@ impl PreviousRelease {
     /// # Errors
     /// When it is no release.
     pub fn read(path: &Path) -> Result<Self, DirError> {
-        let files = dir::read_dir(path)?;
-        let malformed = |what: &str, error: &dyn std::fmt::Display| DirError::Malformed {
-            path: path.join(what),
-            reason: error.to_string(),
-        };
-        let fleet = parse_strict(&files.fleet).map_err(|error| malformed("fleet.json", &error))?;
-        let fleet: FleetDocument =
-            serde_json::from_value(fleet).map_err(|error| malformed("fleet.json", &error))?;
-        let mut refs: BTreeMap<_, _> = fleet
-            .channels
-            .iter()
-            .map(|(name, channel)| (name.clone(), (channel.reference.clone(), None)))
-            .collect();
-        for rollout in &files.rollouts {
-            let value =
-                parse_strict(&rollout.header).map_err(|error| malformed("rollouts", &error))?;
-            let id = content_id(&value);
-            let header: RolloutHeader =
-                serde_json::from_value(value).map_err(|error| malformed("rollouts", &error))?;
-            refs.insert(header.channel, (header.reference, Some(id)));
+        unsigned::read(path).map(|release| Self::of(&release))
+    }
+
+    /// What `release` says.
+    #[must_use]
+    pub fn of(release: &Release) -> Self {
+        let fleet = &release.fleet;
+        let bound = |name| release.rollouts.get(name).map(|rollout| rollout.content_id);
+        let refs = fleet.channels.iter();
+        Self {
+            fleet: fleet.fleet.clone(),
+            serial: fleet.serial,
+            refs: refs
+                .map(|(name, c)| (name.clone(), (c.reference.clone(), bound(name))))
+                .collect(),
         }
-        Ok(Self { fleet: fleet.fleet, serial: fleet.serial, refs })
     }
 }

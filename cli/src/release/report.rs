@@ -2,7 +2,7 @@
 //!
 //! Not here: printing it (see [`crate::show`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use wavegate_proto::ids::{
@@ -11,8 +11,10 @@ use wavegate_proto::ids::{
 
 use super::closures::Closures;
 use super::documents::Stamp;
+use super::pins::{Pin, Pins};
 use super::resolve::ResolvedHosts;
 use super::waves::Waves;
+use super::windows;
 use crate::fleet_toml::FleetFile;
 
 /// What was built.
@@ -76,6 +78,13 @@ pub struct HostReport {
     pub closure: ClosureId,
     /// The section of `fleet.toml` that says so.
     pub from: String,
+    /// The pin that holds it there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
+    /// Its tags.
+    pub tags: BTreeSet<String>,
+    /// Where they stand.
+    pub tags_from: Option<String>,
     /// Its health checks of `fleet.toml`, each with the section it comes from.
     pub checks: BTreeMap<ProbeName, String>,
 }
@@ -85,8 +94,7 @@ pub(super) fn make(
     stamp: &Stamp,
     refs: &BTreeMap<ChannelName, (Ref, RefOrigin)>,
     hosts: &ResolvedHosts<'_>,
-    waves: &Waves,
-    closures: &Closures,
+    (waves, closures, pins): (&Waves, &Closures, &Pins),
 ) -> BuildReport {
     let channel =
         |(channel, (reference, ref_origin)): (&ChannelName, &(Ref, RefOrigin))| ChannelReport {
@@ -95,14 +103,17 @@ pub(super) fn make(
             ref_origin: *ref_origin,
             waves: wave_reports(file, channel, hosts, waves),
         };
-    let host = |name: &HostName| {
+    let host = |name: &&HostName| {
         let host = hosts.get(name)?;
         let sources = host.checks.iter().map(|(check, (scope, _))| (check.clone(), scope.clone()));
         Some(HostReport {
-            host: name.clone(),
-            wave: waves.get(name).copied()?,
-            closure: closures.of.get(name)?.closure.clone(),
+            host: (*name).clone(),
+            wave: waves.get(*name).copied()?,
+            closure: closures.of.get(*name)?.closure.clone(),
             from: host.runs_from.clone(),
+            pin: pins.get(*name).cloned(),
+            tags: host.tags.clone(),
+            tags_from: host.tags_from.clone(),
             checks: sources.collect(),
         })
     };
@@ -110,9 +121,9 @@ pub(super) fn make(
     BuildReport {
         fleet: stamp.fleet.clone(),
         serial: stamp.serial,
-        warnings: warnings(file, &channels),
+        warnings: warnings(file, stamp, &channels, pins),
         channels,
-        hosts: hosts.keys().filter_map(|name| host(name)).collect(),
+        hosts: hosts.keys().filter_map(host).collect(),
     }
 }
 
@@ -138,21 +149,20 @@ fn wave_reports(
         .collect()
 }
 
-fn warnings(file: &FleetFile, channels: &[ChannelReport]) -> Vec<String> {
+fn warnings(
+    file: &FleetFile,
+    stamp: &Stamp,
+    channels: &[ChannelReport],
+    pins: &Pins,
+) -> Vec<String> {
     let mut warnings = Vec::new();
     for channel in channels.iter().filter(|c| c.waves.iter().all(|wave| wave.hosts == 0)) {
         warnings.push(format!("channel {} has no hosts and gets no rollout", channel.channel));
     }
-    for (name, policy) in &file.keys.rollout_policies {
-        if policy.waves.iter().any(|wave| wave.requires_approval)
-            || !policy.windows.is_empty()
-            || policy.max_dispatch_per_minute.is_some()
-        {
-            warnings.push(format!(
-                "rollout policy {name}: requires_approval, windows and max_dispatch_per_minute are \
-                 signed, but this version's control plane does not hold hosts by them yet"
-            ));
-        }
+    let policies = file.keys.rollout_policies.iter();
+    warnings.extend(policies.filter_map(|(name, p)| windows::warning(name, p, stamp.signed_at)));
+    for (host, Pin { until, reason }) in pins {
+        warnings.push(format!("host {host} is pinned until {until}: {reason}"));
     }
     warnings
 }

@@ -22,6 +22,8 @@ use crate::suggest;
 pub(super) struct ResolvedHost<'f> {
     pub(super) channel: &'f ChannelName,
     pub(super) tags: BTreeSet<String>,
+    /// Where its tags stand, such as `classes.pi`; `None`: it has none.
+    pub(super) tags_from: Option<String>,
     pub(super) runs: Runs<'f>,
     /// The section that named what it runs, such as `channels.stable`.
     pub(super) runs_from: String,
@@ -79,16 +81,24 @@ fn host<'f>(
         return None;
     };
     let class = class_of(file, name, section, complaints)?;
-    let tags = section
-        .tags
-        .as_ref()
-        .or_else(|| class.and_then(|(_, class)| class.tags.as_ref()))
-        .or(channel.tags.as_ref());
-    let tags: BTreeSet<String> = tags.into_iter().flatten().cloned().collect();
+    let own = file.source.listed_at(name.as_str()).unwrap_or_else(|| format!("hosts.{name}"));
+    let (class_name, channel_name) =
+        (class.map(|(name, _)| format!("classes.{name}")), format!("channels.{}", section.channel));
+    let tag_places = [
+        (Some(own), section.tags.as_ref()),
+        (class_name.clone(), class.and_then(|(_, class)| class.tags.as_ref())),
+        (Some(channel_name.clone()), channel.tags.as_ref()),
+    ];
+    let (tags_from, tags) = tag_places
+        .into_iter()
+        .find_map(|(place, tags)| Some((place, tags?)))
+        .map_or((None, BTreeSet::new()), |(place, tags)| (place, tags.iter().cloned().collect()));
+    let pin = keys.pins.get(name).map(|pin| (format!("pins.{name}"), &pin.bundle, &pin.closure));
     let places = [
+        pin,
         Some((format!("hosts.{name}"), &section.bundle, &section.closure)),
-        class.map(|(name, class)| (format!("classes.{name}"), &class.bundle, &class.closure)),
-        Some((format!("channels.{}", section.channel), &channel.bundle, &channel.closure)),
+        class_name.zip(class).map(|(name, (_, class))| (name, &class.bundle, &class.closure)),
+        Some((channel_name, &channel.bundle, &channel.closure)),
     ];
     let (runs_from, runs) = runs(file, name, places.into_iter().flatten(), complaints)?;
     if section.public_key.as_ref().is_some_and(|key| key.parse::<PublicKey>().is_err()) {
@@ -101,6 +111,7 @@ fn host<'f>(
     Some(ResolvedHost {
         channel: &section.channel,
         tags,
+        tags_from,
         runs,
         runs_from,
         checks,

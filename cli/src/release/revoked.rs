@@ -4,7 +4,6 @@
 
 use wavegate_proto::artifact::fleet::Revocation;
 use wavegate_proto::ids::PersonName;
-use wavegate_proto::time::Timestamp;
 
 use crate::fleet_toml::FleetFile;
 use crate::fleet_toml::model::RevokedKeys;
@@ -33,16 +32,9 @@ fn read_one(keys: &RevokedKeys) -> Result<Revocation, (&'static str, String)> {
             format!("subject {:?} is not host/NAME, operator/NAME or viewer/NAME", keys.subject);
         return Err(("subject", message));
     }
-    let not_before: Timestamp = keys.not_before.to_string().parse().map_err(|_| {
-        let message = format!(
-            "not_before {} is not a time in UTC, such as 2026-11-21T09:00:00Z",
-            keys.not_before
-        );
-        ("not_before", message)
-    })?;
     Ok(Revocation {
         subject: keys.subject.clone(),
-        not_before: not_before.truncated_to_secs(),
+        not_before: keys.not_before.0,
         reason: keys.reason.clone(),
     })
 }

@@ -136,7 +136,11 @@ pub(super) fn check_blobs(path: &Path, release: &Release) -> Result<usize, Verif
     Ok(seen.len())
 }
 
-fn checked_blob(path: &Path, blob: BlobId) -> Result<Vec<u8>, VerifyError> {
+/// The bytes of a closure document or an asset of the release in `path`.
+///
+/// # Errors
+/// When it is missing or not what its name says.
+pub fn checked_blob(path: &Path, blob: BlobId) -> Result<Vec<u8>, VerifyError> {
     let bytes = dir::read_blob(path, blob)?.ok_or(VerifyError::MissingBlob(blob))?;
     if BlobId::of(&bytes) != blob {
         return Err(VerifyError::TamperedBlob(blob));

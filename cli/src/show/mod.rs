@@ -12,6 +12,7 @@ pub mod release;
 pub mod rollouts;
 pub mod status;
 mod table;
+pub mod windows;
 
 #[cfg(test)]
 mod tests;

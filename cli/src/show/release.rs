@@ -28,6 +28,10 @@ pub fn built(report: &BuildReport, verbose: bool) -> String {
         for host in &report.hosts {
             let runs = closure(Some(&host.closure));
             text.push_str(&format!("  host {}: {runs} from {}\n", host.host, host.from));
+            if let Some(from) = &host.tags_from {
+                let tags: Vec<&str> = host.tags.iter().map(String::as_str).collect();
+                text.push_str(&format!("    tags {} from {from}\n", tags.join(", ")));
+            }
             for (check, scope) in &host.checks {
                 text.push_str(&format!("    check {check} from {scope}\n"));
             }
