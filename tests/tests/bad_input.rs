@@ -10,8 +10,12 @@
 #[path = "bad_input/yard.rs"]
 mod yard;
 
+#[path = "bad_input/fleet_files.rs"]
+mod fleet_files;
 #[path = "bad_input/full_disk.rs"]
 mod full_disk;
+#[path = "bad_input/recall.rs"]
+mod recall;
 #[path = "bad_input/releases.rs"]
 mod releases;
 #[path = "bad_input/requests.rs"]

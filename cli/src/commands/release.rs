@@ -2,6 +2,8 @@
 //!
 //! Not here: building, signing, verifying and publishing (see [`crate::release`]).
 
+mod diff;
+mod recall;
 mod windows;
 
 use std::io::Write;
@@ -48,6 +50,10 @@ pub enum ReleaseCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Say what is different between two releases; exit code 1 when there is anything
+    Diff(diff::DiffArgs),
+    /// Build a release that puts a channel back on what it ran before, under a new ref
+    Recall(recall::RecallArgs),
     /// Print when the next maintenance windows of a host open
     Windows(windows::WindowsArgs),
     /// Give a release to the control plane
@@ -103,6 +109,8 @@ fn channel_ref(text: &str) -> Result<RolloutId, String> {
 
 pub(crate) fn run(command: &ReleaseCommand, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let done = match command {
+        ReleaseCommand::Diff(args) => return diff::run(args, out),
+        ReleaseCommand::Recall(args) => recall::run(args, out),
         ReleaseCommand::Windows(args) => windows::run(args, out),
         ReleaseCommand::Build(args) => build(args, out),
         ReleaseCommand::Sign { dir, key } => sign(dir, key, out),

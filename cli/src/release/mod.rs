@@ -1,5 +1,5 @@
 //! Releases: building them from `fleet.toml`, keeping them in a folder, signing, verifying,
-//! and publishing them.
+//! comparing, recalling and publishing them.
 //!
 //! [`build`] is pure: everything it needs was read before. Not here: reading the files
 //! (see [`crate::fleet_toml`]), the rules of a release (`wavegate_proto::artifact`).
@@ -7,6 +7,7 @@
 mod budgets;
 pub mod checks;
 mod closures;
+pub mod diff;
 pub mod dir;
 mod documents;
 mod edges;
@@ -15,6 +16,7 @@ mod order;
 mod pins;
 pub mod previous;
 pub mod publish;
+pub mod recall;
 mod refs;
 mod report;
 mod resolve;

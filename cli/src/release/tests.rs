@@ -1,7 +1,9 @@
 //! `fleet.toml` in, release or complaint out; and what becomes of a release folder.
 
+mod diff;
 mod hosts;
 mod pins;
+mod recall;
 mod refs;
 mod windows;
 

@@ -3,6 +3,7 @@
 //! Every function is pure: answer in, text out. Not here: asking (see [`crate::client`]).
 
 pub mod channels;
+pub mod diff;
 pub mod events;
 pub mod explain;
 pub mod hosts;
