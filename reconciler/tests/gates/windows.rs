@@ -57,14 +57,15 @@ fn the_plan_says_when_the_next_window_opens_that_somebody_waits_for() {
     let opens: Timestamp = "2026-11-21T09:02:00Z".parse().unwrap();
     let held = plan(&scene.fleet, scene.now);
     assert!(held.actions.is_empty());
-    assert_eq!(held.report.next_opening(), Some(opens));
+    assert_eq!(held.report.earliest_at(&scene.fleet, scene.now), Some(opens));
     let explained = explain(&scene.fleet, &name("a"), scene.now).unwrap();
     let [reason] = &explained.reasons[..] else { panic!("{explained:?}") };
     assert_eq!((reason.gate.as_str(), reason.earliest_at), ("window", Some(opens)));
     assert_eq!(reason.clears_when, "the next maintenance window opens");
     scene.wait_millis(120_000);
     assert_eq!(scene.dispatched(), ["stable@r1 a", "stable@r1 b"]);
-    assert_eq!(plan(&scene.fleet, scene.now).report.next_opening(), None, "nobody waits for one");
+    let report = plan(&scene.fleet, scene.now).report;
+    assert_eq!(report.earliest_at(&scene.fleet, scene.now), None, "nobody waits for one");
 }
 
 #[test]
@@ -75,7 +76,8 @@ fn a_zone_that_the_control_plane_does_not_know_holds_and_says_so() {
     assert_eq!(scene.code("stable@r1", "a", Gate::Window), Some("window-zone-unknown"));
     let explained = explain(&scene.fleet, &name("a"), scene.now).unwrap();
     assert_eq!(explained.reasons[0].earliest_at, None);
-    assert_eq!(plan(&scene.fleet, scene.now).report.next_opening(), None);
+    let report = plan(&scene.fleet, scene.now).report;
+    assert_eq!(report.earliest_at(&scene.fleet, scene.now), None);
 }
 
 #[test]
