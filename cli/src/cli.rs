@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    ca, channels, events, host, hosts, init, key, quarantine, release, rollout, status, trust,
+    ca, channels, events, host, hosts, init, key, log, quarantine, release, rollout, status, trust,
 };
 use crate::demo;
 use crate::exit::Failure;
@@ -62,6 +62,9 @@ enum Command {
     Quarantine(quarantine::QuarantineCommand),
     /// The control plane's log
     Events(events::EventsArgs),
+    /// Whether the log still is what it was
+    #[command(subcommand)]
+    Log(log::LogCommand),
     /// Completions for a shell, on stdout
     Completions {
         /// Which shell
@@ -91,6 +94,7 @@ impl Cli {
             Command::Rollout(command) => rollout::run(&command, out),
             Command::Quarantine(command) => quarantine::run(&command, out),
             Command::Events(args) => events::run(&args, out),
+            Command::Log(command) => log::run(&command, out),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "wavegate", &mut script);

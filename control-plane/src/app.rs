@@ -24,9 +24,10 @@ use crate::echo_key;
 use crate::exit::{Exit, Failure};
 use crate::server::listener::{Listeners, bind};
 use crate::server::tls::{ServerTls, install_crypto_provider};
-use crate::server::{Context, Readiness, Revocations, Shared};
+use crate::server::{Context, Readiness, Revocations, Shared, Streams};
 use crate::service::{Handle, Service, metrics};
 use crate::store::{DATABASE_FILE, EventReader, Store, StoreError};
+use crate::workers::compaction;
 use crate::workers::release::{self, Adopter, AdopterParts, Publisher, Source};
 
 /// The name of the lock file in the state folder.
@@ -38,7 +39,7 @@ pub const BLOBS_FOLDER: &str = "blobs";
 /// How long connections may take to finish when the process stops.
 const CONNECTION_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long the worker may take to finish when the process stops.
+/// How long the workers may take to finish when the process stops.
 const WORKER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A control plane that runs.
@@ -50,7 +51,7 @@ pub struct Running {
     service: Service,
     publisher: Publisher,
     listeners: Listeners,
-    worker: JoinHandle<()>,
+    workers: Vec<JoinHandle<()>>,
     stopping: CancellationToken,
     _lock: File,
 }
@@ -84,6 +85,7 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
         fleet: opened.trust.fleet.clone(),
         heartbeat_secs: settings.heartbeat_secs,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        retain_secs: settings.retain_secs,
         next_epoch: CpEpoch(uuid::Uuid::new_v4()),
         echo_key: echo_key::read_or_make(&settings.state_dir).map_err(failed)?,
     };
@@ -112,9 +114,13 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
     let poll_every = Duration::from_secs(settings.poll_secs);
     let worker =
         tokio::spawn(release::run(adopter, jobs, source, poll_every, stopping.child_token()));
+    let compaction = compaction::run(events.clone(), service.handle(), stopping.child_token());
+    let compaction = tokio::spawn(compaction);
     let context = Context::new(Shared {
         handle: service.handle(),
         events,
+        committed: service.committed(),
+        streams: Streams::default(),
         blobs: opened.blobs,
         trust: opened.trust,
         publisher: publisher.clone(),
@@ -132,7 +138,7 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
         service,
         publisher,
         listeners,
-        worker,
+        workers: vec![worker, compaction],
         stopping,
         _lock: opened.lock,
     })
@@ -165,8 +171,9 @@ impl Running {
     pub async fn stop(self) -> Result<(), Failure> {
         self.stopping.cancel();
         self.listeners.finish(CONNECTION_PATIENCE).await;
-        if tokio::time::timeout(WORKER_PATIENCE, self.worker).await.is_err() {
-            tracing::warn!("the adoption worker did not end in time");
+        let workers = futures_util::future::join_all(self.workers);
+        if tokio::time::timeout(WORKER_PATIENCE, workers).await.is_err() {
+            tracing::warn!("a worker did not end in time");
         }
         self.service
             .stop()

@@ -12,9 +12,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app::{self, Running};
 pub use crate::config::Args;
-use crate::config::{CheckArgs, Command, ServeArgs, Settings};
+use crate::config::{CheckArgs, Command, RebuildArgs, ServeArgs, Settings};
 use crate::exit::{Exit, Failure};
 use crate::workers::release::check::check_state;
+use crate::workers::release::rebuild::rebuild_state;
 
 /// The variable that says what is logged, as `tracing` filters are written.
 const LOG_VARIABLE: &str = "WAVEGATE_LOG";
@@ -37,6 +38,7 @@ pub fn run(args: Args) -> ExitCode {
             ended
         }),
         Command::Check(args) => runtime().and_then(|runtime| runtime.block_on(check(&args))),
+        Command::Rebuild(args) => rebuild(&args),
     };
     match ended {
         Ok(exit) => exit.into(),
@@ -124,6 +126,12 @@ fn announce(running: &Running) -> Result<(), Failure> {
 
 async fn check(args: &CheckArgs) -> Result<Exit, Failure> {
     let report = check_state(&args.state_dir, args.trust.as_deref()).await?;
+    print(&report.text)?;
+    Ok(if report.clean { Exit::Clean } else { Exit::Failed })
+}
+
+fn rebuild(args: &RebuildArgs) -> Result<Exit, Failure> {
+    let report = rebuild_state(&args.state_dir, &args.into)?;
     print(&report.text)?;
     Ok(if report.clean { Exit::Clean } else { Exit::Failed })
 }

@@ -185,6 +185,30 @@ pub enum Event {
 }
 
 impl Event {
+    /// The names of all kinds.
+    pub const KINDS: [&str; 20] = [
+        "journal_opened",
+        "dispatch_ack",
+        "dispatch_reject",
+        "activation_started",
+        "activation_complete",
+        "activation_failed",
+        "activation_deferred",
+        "probe_topology",
+        "probe_result",
+        "carried",
+        "failed",
+        "rollback_complete",
+        "rollback_failed",
+        "converged",
+        "degraded",
+        "recovered",
+        "resource_changed",
+        "drift_detected",
+        "drift_corrected",
+        "refused",
+    ];
+
     /// The name of the kind, as written in `kind`.
     #[must_use]
     pub fn kind(&self) -> &'static str {

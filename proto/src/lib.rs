@@ -16,6 +16,8 @@ pub mod trust;
 
 pub mod artifact;
 
+pub mod duration;
 pub mod event;
+pub mod log_chain;
 pub mod record;
 pub mod wire;

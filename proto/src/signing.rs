@@ -101,6 +101,13 @@ impl SignatureFile {
         Self { schema_version: SIGNATURE_SCHEMA_VERSION, signatures }
     }
 
+    /// The file as it is written.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // A number and texts: there is nothing in it that JSON cannot hold.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
     /// Reads a `.sig` file.
     ///
     /// # Errors

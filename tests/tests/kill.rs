@@ -148,6 +148,7 @@ fn expect_nothing_lost(folder: &Folder, mut control_plane: ControlPlane<'_>, led
     expect_one_start_an_attempt(&log);
     ledger.expect_in(&log);
     ledger.expect_one_start_an_attempt();
+    control_plane.check_log();
     control_plane.stop();
     let report = check(&folder.control_plane_state().join("wavegate.db")).unwrap();
     assert!(report.findings.is_empty(), "{report:?}");

@@ -254,6 +254,7 @@ fn recovers(scene: &mut Scene<'_>, loss: &Loss, what: &str) {
         folder.hosts.iter().map(of).collect::<BTreeMap<_, _>>()
     };
     let files_before = identities(folder);
+    scene.control_plane.check_log();
     let lost_at = lose(scene, loss);
 
     until("every host to be seen", VISIBLE, || {
@@ -287,6 +288,7 @@ fn recovers(scene: &mut Scene<'_>, loss: &Loss, what: &str) {
     assert!(slots.looks > 10 && slots.most > 0, "{} looks, {}", slots.looks, slots.most);
     assert!(slots.exceeded.is_empty(), "the budget was exceeded: {:?}", slots.exceeded);
     expect_once(scene, &reader.log().unwrap(), &settled);
+    scene.control_plane.check_log();
 }
 
 /// The hosts that have been let in already.

@@ -3,14 +3,14 @@
 //! Not here: the trust file (see `wavegate_proto::trust`).
 
 mod args;
-mod duration;
 mod file;
 
 pub use args::{AgentArgs, AgentCommand, JournalArgs, ReadArgs, RunArgs};
-pub use duration::parse_duration;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use wavegate_proto::duration::parse_duration;
 
 use crate::exit::{Exit, Failure};
 

@@ -65,6 +65,16 @@ impl ClientError {
         Some(hint.to_owned())
     }
 
+    /// Whether the same may go well a moment later.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Problem(problem) => problem.status == 503,
+            Self::Config { .. } | Self::Answer { .. } => false,
+        }
+    }
+
     /// A failure of the HTTP library.
     #[must_use]
     pub fn transport(url: &str, error: &reqwest::Error) -> Self {

@@ -4,6 +4,7 @@
 
 pub mod connection;
 pub mod error;
+pub mod stream;
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use wavegate_proto::wire::publish::{PublishAnswer, PublishRequest};
 
 pub use connection::{Connection, ConnectionArgs, Security};
 pub use error::ClientError;
+pub use stream::EventStream;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -151,6 +153,17 @@ impl ApiClient {
         self.send(request.json(body), &url).await
     }
 
+    /// Opens `GET /v1/stream`, from the row after `after` on.
+    ///
+    /// # Errors
+    /// When there is no answer, or not a good one.
+    pub async fn stream(&self, after: u64, query: &Query<'_>) -> Result<EventStream, ClientError> {
+        let url = self.url_of("/v1/stream", query);
+        let request = self.http.request(Method::GET, url.clone());
+        let request = request.header("last-event-id", after.to_string());
+        Ok(EventStream::new(self.answered(request, &url).await?))
+    }
+
     fn url_of(&self, path: &str, query: &Query<'_>) -> Url {
         let mut url = self.url.clone();
         url.set_path(path);
@@ -164,13 +177,23 @@ impl ApiClient {
     }
 
     async fn send(&self, request: RequestBuilder, url: &Url) -> Result<Bytes, ClientError> {
+        let body = self.answered(request, url).await?.bytes().await;
+        body.map_err(|error| ClientError::transport(url.as_str(), &error))
+    }
+
+    /// The answer, when it is a good one, its body still to be read.
+    async fn answered(
+        &self,
+        request: RequestBuilder,
+        url: &Url,
+    ) -> Result<reqwest::Response, ClientError> {
         let failed = |error: reqwest::Error| ClientError::transport(url.as_str(), &error);
         let answer = request.header("wavegate-protocol", "1").send().await.map_err(failed)?;
         let status = answer.status();
-        let body = answer.bytes().await.map_err(failed)?;
         if status.is_success() {
-            return Ok(body);
+            return Ok(answer);
         }
+        let body = answer.bytes().await.map_err(failed)?;
         Err(ClientError::refusal(url.as_str(), status, &body))
     }
 

@@ -11,12 +11,15 @@ use wavegate_proto::ids::{HostName, RolloutId};
 use wavegate_proto::wire::operator::{EventItem, MAX_PAGE_LIMIT, Page};
 
 use super::reading::{ReadArgs, block_on, unexpected};
-use crate::client::Query;
+use crate::client::{ApiClient, Query};
 use crate::exit::Failure;
 use crate::show;
 
-/// How long to wait before asking a quiet log again.
-const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
+/// How long to wait before the first attempt to take up a stream that ended; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest wait between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// Arguments of `wavegate events`.
 #[derive(Debug, Args)]
@@ -55,43 +58,104 @@ pub(crate) fn run(args: &EventsArgs, out: &mut dyn Write) -> Result<(), Failure>
         ("host", args.host.as_ref().map(ToString::to_string)),
         ("kind", args.kind.clone()),
     ];
-    print("/v1/events", &query, &args.read, &args.follow, out)
+    print(&query, &args.read, &args.follow, out)
 }
 
-/// Prints the rows at `path`, one a line.
+/// Prints the rows that `query` asks for, one a line.
 pub(super) fn print(
-    path: &str,
     query: &Query<'_>,
     read: &ReadArgs,
     follow: &Follow,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let client = read.client()?;
+    let (mut print, after) = (Printer { json: read.json, out }, follow.after_seq);
     block_on(async {
-        let mut after = follow.after_seq;
-        loop {
-            let paging = [
-                ("after_seq", Some(after.to_string())),
-                ("limit", Some(MAX_PAGE_LIMIT.to_string())),
-            ];
-            let page: Page<Value> = client.get(path, &[query, &paging].concat()).await?;
-            let last = page.items.last().and_then(|item| item.get("seq")?.as_u64());
-            for item in page.items {
-                if read.json {
-                    writeln!(out, "{item}")?;
-                } else {
-                    let item: EventItem = serde_json::from_value(item).map_err(unexpected)?;
-                    writeln!(out, "{}", show::events::line(&item))?;
-                }
-            }
-            out.flush()?;
-            after = last.unwrap_or(after).max(after);
-            let more = page.next_cursor.is_some() && last.is_some();
-            match (more, follow.follow) {
-                (true, _) => {}
-                (false, true) => tokio::time::sleep(FOLLOW_INTERVAL).await,
-                (false, false) => return Ok(()),
-            }
+        if follow.follow {
+            follow_log(&client, query, after, &mut print).await
+        } else {
+            list(&client, query, after, &mut print).await
         }
     })
+}
+
+/// What is there now.
+async fn list(
+    client: &ApiClient,
+    query: &Query<'_>,
+    after: u64,
+    print: &mut Printer<'_>,
+) -> Result<(), Failure> {
+    let mut cursor = None;
+    loop {
+        let paging = [
+            ("after_seq", Some(after.to_string())),
+            ("limit", Some(MAX_PAGE_LIMIT.to_string())),
+            ("cursor", cursor),
+        ];
+        let page: Page<Value> = client.get("/v1/events", &[query, &paging].concat()).await?;
+        page.items.into_iter().try_for_each(|item| print.row(item).map(|_| ()))?;
+        print.out.flush()?;
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// What is there now, and what comes. Once it has been reached, a control plane that goes away is waited
+/// for: the stream goes on after the last row that came.
+async fn follow_log(
+    client: &ApiClient,
+    query: &Query<'_>,
+    mut after: u64,
+    print: &mut Printer<'_>,
+) -> Result<(), Failure> {
+    let (mut reached, mut pause) = (false, FIRST_PAUSE);
+    loop {
+        let ended = match client.stream(after, query).await {
+            Ok(mut stream) => {
+                (reached, pause) = (true, FIRST_PAUSE);
+                loop {
+                    match stream.next().await {
+                        Ok(Some(row)) => {
+                            let row = serde_json::from_str(&row).map_err(unexpected)?;
+                            after = print.row(row)?.unwrap_or(after);
+                            print.out.flush()?;
+                        }
+                        Ok(None) => break None,
+                        Err(error) => break Some(error),
+                    }
+                }
+            }
+            Err(error) => Some(error),
+        };
+        if let Some(error) = ended
+            && !(reached && error.may_pass())
+        {
+            return Err(error.into());
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Where rows go, and how.
+struct Printer<'a> {
+    json: bool,
+    out: &'a mut dyn Write,
+}
+
+impl Printer<'_> {
+    /// Prints one row; returns its position in the log.
+    fn row(&mut self, row: Value) -> Result<Option<u64>, Failure> {
+        let seq = row.get("seq").and_then(Value::as_u64);
+        if self.json {
+            writeln!(self.out, "{row}")?;
+        } else {
+            let item: EventItem = serde_json::from_value(row).map_err(unexpected)?;
+            writeln!(self.out, "{}", show::events::line(&item))?;
+        }
+        Ok(seq)
+    }
 }

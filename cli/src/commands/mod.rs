@@ -10,6 +10,7 @@ pub mod host;
 pub mod hosts;
 pub mod init;
 pub mod key;
+pub mod log;
 pub mod quarantine;
 pub mod reading;
 pub mod release;

@@ -134,7 +134,7 @@ pub(crate) fn run(command: &RolloutCommand, out: &mut dyn Write) -> Result<(), F
             })
         }
         RolloutCommand::Events { id, read, follow } => {
-            events::print(&format!("/v1/rollouts/{id}/events"), &[], read, follow, out)
+            events::print(&[("rollout_id", Some(id.to_string()))], read, follow, out)
         }
         RolloutCommand::Hosts { id, read } => {
             read.print_list(&format!("/v1/rollouts/{id}/hosts"), &[], out, |items| {

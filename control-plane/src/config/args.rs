@@ -23,6 +23,8 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Verify the database, its chain, the release and the blobs, changing nothing.
     Check(CheckArgs),
+    /// Make the database anew from the log of the one in the state folder, which stays as it is.
+    Rebuild(RebuildArgs),
 }
 
 /// Arguments of `serve`. Each is also a key of the configuration file, in `snake_case`.
@@ -77,6 +79,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_blob_bytes: Option<u64>,
+    /// For how long rollouts that are over are kept, with their events [default: 90d].
+    #[arg(long, value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retain: Option<String>,
     /// A TOML file with these same settings, keys in `snake_case`; `conf.d/*.toml` beside it is read
     /// after it, in the order of the names.
     #[arg(long, value_name = "FILE")]
@@ -93,4 +99,15 @@ pub struct CheckArgs {
     /// The trust file; without it the release's signatures are not verified.
     #[arg(long, value_name = "FILE")]
     pub trust: Option<PathBuf>,
+}
+
+/// Arguments of `rebuild`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct RebuildArgs {
+    /// The state folder.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: PathBuf,
+    /// The database to make; it must not exist.
+    #[arg(long, value_name = "FILE")]
+    pub into: PathBuf,
 }

@@ -5,10 +5,12 @@
 mod args;
 mod file;
 
-pub use args::{Args, CheckArgs, Command, ServeArgs};
+pub use args::{Args, CheckArgs, Command, RebuildArgs, ServeArgs};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+use wavegate_proto::duration::parse_duration;
 
 use crate::exit::{Exit, Failure};
 
@@ -17,6 +19,18 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:8443";
 
 /// The most bytes of a blob when not told otherwise: 1 GiB.
 pub const DEFAULT_MAX_BLOB_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// For how long rollouts that are over are kept when not told otherwise.
+const DEFAULT_RETAIN: &str = "90d";
+
+/// Rollouts that are over are kept for an hour at least.
+const MIN_RETAIN_SECS: u64 = 3600;
+
+/// And for a hundred years at most.
+const MAX_RETAIN_SECS: u64 = 100 * 365 * 86_400;
+
+/// The same in seconds, for those who do not read a command line.
+pub const DEFAULT_RETAIN_SECS: u64 = 90 * 86_400;
 
 /// Everything `serve` needs, complete and checked.
 #[derive(Debug, Clone)]
@@ -43,6 +57,8 @@ pub struct Settings {
     pub poll_secs: u64,
     /// The most bytes of a blob.
     pub max_blob_bytes: u64,
+    /// For how long rollouts that are over are kept, in seconds.
+    pub retain_secs: u64,
 }
 
 impl Settings {
@@ -77,6 +93,7 @@ impl Settings {
             )?,
             poll_secs: bounded(layered.poll_secs.unwrap_or(30), 1, 86_400, "poll-secs")?,
             max_blob_bytes: layered.max_blob_bytes.unwrap_or(DEFAULT_MAX_BLOB_BYTES),
+            retain_secs: retain_secs(layered.retain.as_deref().unwrap_or(DEFAULT_RETAIN))?,
         })
     }
 }
@@ -104,6 +121,11 @@ fn bounded(value: u64, min: u64, max: u64, flag: &str) -> Result<u64, Failure> {
         return Ok(value);
     }
     Err(usage(format!("read --{flag}: {value} is not within {min} and {max}")))
+}
+
+fn retain_secs(text: &str) -> Result<u64, Failure> {
+    let retain = parse_duration(text).map_err(|error| usage(format!("read --retain: {error}")))?;
+    bounded(retain.as_secs(), MIN_RETAIN_SECS, MAX_RETAIN_SECS, "retain, in seconds")
 }
 
 fn loopback_only(addr: SocketAddr, allow_remote: bool) -> Result<SocketAddr, Failure> {
@@ -156,6 +178,18 @@ mod tests {
         let failure = Settings::resolve(&args).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.message.contains("site.tml"), "{failure}");
+    }
+
+    #[test]
+    fn rollouts_are_kept_for_ninety_days_unless_told_otherwise() {
+        let (_dir, mut args) = args(COMPLETE);
+        assert_eq!(Settings::resolve(&args).unwrap().retain_secs, DEFAULT_RETAIN_SECS);
+        args.retain = Some("400d".to_owned());
+        assert_eq!(Settings::resolve(&args).unwrap().retain_secs, 400 * 86_400);
+        for bad in ["59m", "90", "forever", "99999d"] {
+            args.retain = Some(bad.to_owned());
+            assert_eq!(Settings::resolve(&args).unwrap_err().exit, Exit::Usage, "{bad}");
+        }
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! Adopting a release: whole or not at all. The same release again changes nothing.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::json;
+use wavegate_proto::artifact::entry::HostEntry;
 use wavegate_proto::artifact::fleet::{ChannelEdge, FleetDocument};
 use wavegate_proto::artifact::release::{Release, ReleaseRollout};
 use wavegate_proto::artifact::rules::{RuleCode, Violation};
 use wavegate_proto::artifact::verified::Verified;
-use wavegate_proto::ids::{ChannelName, HostName, RolloutId, Serial};
+use wavegate_proto::ids::{
+    ChannelName, HostName, LogSeq, RolloutId, Serial, Sha256Hash, WaveIndex,
+};
 use wavegate_proto::record::{HostRecord, HostState};
 use wavegate_proto::time::Now;
 use wavegate_proto::wire::operator::RolloutState;
@@ -22,6 +25,7 @@ use wavegate_reconciler::fleet::rollout::{Manifest, Rollout};
 use wavegate_state_machine::rollout::{RolloutEvent, step};
 
 use super::log::{Actor, Fact};
+use super::payload::{ReleaseAdopted, RolloutOpened, logged};
 use super::rows::{ReleaseRow, Write};
 use super::{Answer, Core, Token};
 
@@ -58,12 +62,17 @@ impl Core {
     /// A ref is bound to its content for ever, and never returns once it is no longer current (G22).
     fn ref_is_free(&self, rollout: &ReleaseRollout) -> Result<(), Violation> {
         let id = rollout.header.rollout_id();
-        let Some(known) = self.fleet.rollouts.get(&id) else { return Ok(()) };
-        if known.manifest.content_id != rollout.content_id {
+        let known = self.fleet.rollouts.get(&id);
+        let Some(bound_to) =
+            known.map(|known| &known.manifest.content_id).or_else(|| self.pruned.get(&id))
+        else {
+            return Ok(());
+        };
+        if *bound_to != rollout.content_id {
             let detail = format!("{id} is known with other content: choose another ref");
             return Err(Violation::new(RuleCode::RefConflict, detail));
         }
-        if matches!(known.state, RolloutState::Superseded | RolloutState::Pruned) {
+        if known.is_none_or(|known| known.state == RolloutState::Superseded) {
             let detail = format!("{id} has been superseded: going back needs a new ref");
             return Err(Violation::new(RuleCode::RefConflict, detail));
         }
@@ -89,14 +98,25 @@ impl Core {
                 rollouts_opened: row.opened.clone(),
                 unchanged: row.unchanged.clone(),
             },
-            None => self.record_release(now, release),
+            None => self.judge_new(release),
         };
+        if known.is_none() || self.has_other_files(release) {
+            self.note_release(now, release, &answer);
+        }
         self.install(now, release);
         self.reply(reply, Answer::Adopted(answer));
     }
 
-    /// Notes the release and what it will open.
-    fn record_release(&mut self, now: Now, release: &Release) -> PublishAnswer {
+    /// Whether the release that is known has been given other signatures since.
+    fn has_other_files(&self, release: &Release) -> bool {
+        release.rollouts.values().any(|rollout| {
+            let known = self.fleet.rollouts.get(&rollout.header.rollout_id());
+            known.is_some_and(|known| *known.manifest != manifest_of(rollout))
+        })
+    }
+
+    /// What the release will open.
+    fn judge_new(&self, release: &Release) -> PublishAnswer {
         let (mut opened, mut unchanged) = (Vec::new(), Vec::new());
         for (channel, rollout) in &release.rollouts {
             let id = rollout.header.rollout_id();
@@ -106,33 +126,36 @@ impl Core {
                 opened.push(id);
             }
         }
-        let serial = release.fleet.serial;
-        let headers: BTreeMap<String, _> = release
-            .rollouts
-            .values()
-            .map(|r| {
-                let digest = wavegate_proto::ids::Sha256Hash::of(&r.header_bytes);
-                (r.header.rollout_id().to_string(), digest)
-            })
-            .collect();
-        let payload = json!({
-            "serial": serial, "fleet_sha256": release.fleet_sha256, "headers_sha256": headers,
-            "opened": opened, "unchanged": unchanged,
-        });
-        let fact = Fact::own(now, "release_adopted", payload).by(Actor::Release(serial));
-        let log_seq = self.note(fact);
-        let row = ReleaseRow {
-            serial,
+        PublishAnswer { serial: release.fleet.serial, rollouts_opened: opened, unchanged }
+    }
+
+    fn note_release(&mut self, now: Now, release: &Release, answer: &PublishAnswer) {
+        let digest = |(path, bytes): (String, Cow<'_, [u8]>)| (path, Sha256Hash::of(&bytes));
+        let adopted = ReleaseAdopted {
+            serial: answer.serial,
             fleet_sha256: release.fleet_sha256,
             signed_at: release.fleet.signed_at,
+            files: release.named_files().map(digest).collect(),
+            opened: answer.rollouts_opened.clone(),
+            unchanged: answer.unchanged.clone(),
+        };
+        let fact = Fact::own(now, "release_adopted", logged(&adopted));
+        let log_seq = self.note(fact.by(Actor::Release(answer.serial)));
+        self.save_release(now, adopted, log_seq);
+    }
+
+    pub(super) fn save_release(&mut self, now: Now, adopted: ReleaseAdopted, log_seq: LogSeq) {
+        let row = ReleaseRow {
+            serial: adopted.serial,
+            fleet_sha256: adopted.fleet_sha256,
+            signed_at: adopted.signed_at,
             adopted_at: now.wall,
-            opened: opened.clone(),
-            unchanged: unchanged.clone(),
+            opened: adopted.opened,
+            unchanged: adopted.unchanged,
             log_seq,
         };
         self.release_row = Some(row.clone());
         self.write(Write::Release(row));
-        PublishAnswer { serial, rollouts_opened: opened, unchanged }
     }
 
     /// Makes the live model what the release says. Doing it again changes nothing.
@@ -233,7 +256,6 @@ impl Core {
             .collect();
         for rollout_id in open {
             let place = (rollout_id, name.clone());
-            self.close_lease(&place, false);
             self.set_skip(now, &place, Some(why));
         }
     }
@@ -248,43 +270,78 @@ impl Core {
         rollout.superseded_by = by.cloned();
         rollout.finished_at = Some(now.wall);
         self.withdraw_leases(now, old);
-        let payload = json!({ "from": from, "to": to, "reason": "superseded", "by": by });
-        let log_seq = self.note(Fact::own(now, "rollout_state", payload).about(old));
-        for host in self.fleet.drop_untouched(old) {
-            self.write(Write::HostRolloutDropped { rollout_id: old.clone(), host });
-        }
+        self.drop_untouched(old);
         self.fleet.retire_budgets(old);
         self.settle_cursor(old);
-        self.save_rollout(old, log_seq);
+        self.note_moved(now, old, from, RolloutEvent::Superseded.as_str());
+    }
+
+    /// Takes out of a superseded rollout whom nothing was started for.
+    pub(super) fn drop_untouched(&mut self, rollout_id: &RolloutId) {
+        for host in self.fleet.drop_untouched(rollout_id) {
+            self.write(Write::HostRolloutDropped { rollout_id: rollout_id.clone(), host });
+        }
     }
 
     /// Opens the rollout of one channel, or refreshes the one that is open (signed anew, same content).
     fn open_rollout(&mut self, now: Now, serial: Serial, signed: &ReleaseRollout) {
-        let manifest = Arc::new(manifest_of(signed));
+        let manifest = manifest_of(signed);
         let id = manifest.header.rollout_id();
-        if let Some(rollout) = self.fleet.rollouts.get_mut(&id) {
-            rollout.manifest = manifest;
+        if self.fleet.rollouts.contains_key(&id) {
+            self.refresh_manifest(&id, manifest);
             return;
         }
-        self.fleet.add_rollout(Rollout::open(manifest, serial.0, now.wall));
-        let payload = json!({ "serial": serial, "content_id": signed.content_id, "hosts": signed.hosts.len() });
+        let (content_id, hosts) = (signed.content_id, signed.hosts.len());
+        let payload = logged(&RolloutOpened { serial, content_id, hosts });
         let fact = Fact::own(now, "rollout_opened", payload).about(&id).by(Actor::Release(serial));
         let log_seq = self.note(fact);
-        self.save_rollout(&id, log_seq);
-        for entry in &signed.hosts {
-            let record = HostRecord::pending(
-                id.clone(),
-                entry.host.clone(),
-                entry.wave,
-                entry.closure.clone(),
-                now.wall,
-            );
-            self.fleet.add_placement(&id, &entry.host, Placement::new(entry.clone(), record));
-            self.save_placement(now, &id, &entry.host, log_seq);
+        self.add_rollout(now, serial, manifest, &signed.hosts, log_seq);
+        self.note_wave(now, &id, WaveIndex(0));
+    }
+
+    /// The header of a rollout that goes on, signed anew by the release that was adopted last.
+    pub(super) fn refresh_manifest(&mut self, id: &RolloutId, manifest: Manifest) {
+        let Some(rollout) = self.fleet.rollouts.get_mut(id) else { return };
+        if *rollout.manifest == manifest {
+            return;
         }
-        let payload = json!({ "wave": 0 });
-        let log_seq = self.note(Fact::own(now, "wave_started", payload).about(&id));
-        self.save_wave(now, &id, log_seq);
+        rollout.manifest = Arc::new(manifest);
+        if let Some(log_seq) = self.release_row.as_ref().map(|row| row.log_seq) {
+            self.save_rollout(id, log_seq);
+        }
+    }
+
+    /// Opens a rollout with all its hosts pending.
+    pub(super) fn add_rollout(
+        &mut self,
+        now: Now,
+        serial: Serial,
+        manifest: Manifest,
+        hosts: &[HostEntry],
+        log_seq: LogSeq,
+    ) {
+        let rollout = Rollout::open(Arc::new(manifest), serial.0, now.wall);
+        let id = rollout.id.clone();
+        self.fleet.add_rollout(rollout);
+        self.save_rollout(&id, log_seq);
+        for entry in hosts {
+            self.place_host(now, &id, entry.clone(), log_seq);
+        }
+    }
+
+    /// Gives a host its place in a rollout: pending.
+    pub(super) fn place_host(
+        &mut self,
+        now: Now,
+        id: &RolloutId,
+        entry: HostEntry,
+        log_seq: LogSeq,
+    ) {
+        let host = entry.host.clone();
+        let (wave, closure) = (entry.wave, entry.closure.clone());
+        let record = HostRecord::pending(id.clone(), host.clone(), wave, closure, now.wall);
+        self.fleet.add_placement(id, &host, Placement::new(entry, record));
+        self.save_placement(id, &host, log_seq);
     }
 
     /// After the first release of this process is loaded: whom to wait for, and for how long.

@@ -14,6 +14,7 @@ use wavegate_proto::time::Now;
 use wavegate_proto::wire::agent::Checkpoint;
 
 use super::log::Fact;
+use super::payload::{EpochRenewed, logged};
 use super::rows::Write;
 use super::{Core, LogEnd, Output};
 
@@ -115,7 +116,7 @@ impl Core {
         let (old, new) = (self.cp_epoch, self.config.next_epoch);
         self.cp_epoch = new;
         self.write(Write::Epoch(new));
-        self.note(Fact::own(now, "epoch_renewed", json!({ "old": old, "new": new })).on(host));
+        self.note(Fact::own(now, "epoch_renewed", logged(&EpochRenewed { old, new })).on(host));
         self.expect_everybody();
     }
 

@@ -1,11 +1,12 @@
 //! What follows from a folded event beside the record itself: leases close, failures are counted
-//! towards retries, closures are quarantined.
+//! towards retries ([`Core::settle_fold`], which a rebuild does again); closures are quarantined, hosts
+//! taken in again ([`Core::react_to`], which makes log rows of its own).
 
 use wavegate_proto::event::{Event, FailureClass, JournalEntry};
 use wavegate_proto::ids::LogSeq;
 use wavegate_proto::record::HostState;
 use wavegate_proto::time::Now;
-use wavegate_reconciler::fleet::placement::{Placement, SkipReason};
+use wavegate_reconciler::fleet::placement::{Placement, RetryAt, SkipReason};
 use wavegate_state_machine::host::Origin;
 
 use super::Core;
@@ -19,7 +20,7 @@ const LEASE_LAPSED: &str = "lease-lapsed";
 const FIRST_BACK_OFF_SECS: u64 = 30;
 
 /// The longest back-off, in seconds.
-const MAX_BACK_OFF_SECS: u64 = 15 * 60;
+pub(super) const MAX_BACK_OFF_SECS: u64 = 15 * 60;
 
 /// How long a host waits after its `failures`-th failure, in seconds: 30 s doubled each time, at most
 /// 15 min.
@@ -29,7 +30,8 @@ fn back_off_secs(failures: u32) -> u64 {
 }
 
 impl Core {
-    pub(super) fn after_fold(
+    /// What belongs to the event's own row.
+    pub(super) fn settle_fold(
         &mut self,
         now: Now,
         place: &Place,
@@ -37,7 +39,6 @@ impl Core {
         origin: Origin,
         log_seq: LogSeq,
     ) {
-        self.first_contact(now, place, origin);
         match &entry.event {
             Event::DispatchAck { attempt, .. } => {
                 self.close_lease(place, true);
@@ -53,19 +54,15 @@ impl Core {
                 self.count_infra_failure(now, place, true);
             }
             Event::ActivationFailed { class, reason, .. } => match class {
-                FailureClass::Artifact => {
-                    self.judge_closure(now, place);
-                }
+                FailureClass::Artifact => {}
                 FailureClass::Host | FailureClass::Network | FailureClass::Policy => {
                     self.count_infra_failure(now, place, reason != LEASE_LAPSED);
                 }
             },
-            Event::Failed { .. } => self.judge_closure(now, place),
             Event::RollbackComplete { .. } | Event::RollbackFailed { .. } => {
                 self.queue_retry(place);
             }
             Event::JournalOpened { .. } if origin == Origin::Replay => {
-                self.judge_closure(now, place);
                 self.resume_infra_failure(now, place);
             }
             Event::ProbeTopology { .. }
@@ -76,6 +73,7 @@ impl Core {
             Event::JournalOpened { .. }
             | Event::ActivationStarted { .. }
             | Event::ActivationDeferred { .. }
+            | Event::Failed { .. }
             | Event::Converged { .. }
             | Event::Degraded { .. }
             | Event::Recovered {}
@@ -84,19 +82,33 @@ impl Core {
             | Event::DriftCorrected { .. }
             | Event::Refused => {}
         }
-        self.save_placement(now, &place.0, &place.1, log_seq);
+        self.save_placement(&place.0, &place.1, log_seq);
     }
 
-    /// A host that speaks is neither lost, unless it stays where it is, nor left out for silence; one in
-    /// flight that a person left out counts again (G7), and so does one that has recovered.
-    fn first_contact(&mut self, now: Now, place: &Place, origin: Origin) {
-        let Some(placement) = self.fleet.placement(&place.0, &place.1) else { return };
-        let moved = placement.entered == now.mono;
-        if placement.lost && moved {
-            self.fleet.change(&place.0, &place.1, |placement| placement.lost = false);
+    /// What follows from the event in rows of its own. A host that speaks is not left out any more, and
+    /// one that has failed for the closure's fault speaks against it.
+    pub(super) fn react_to(
+        &mut self,
+        now: Now,
+        place: &Place,
+        entry: &JournalEntry,
+        origin: Origin,
+    ) {
+        if self.counts_again(place, origin) {
+            self.set_skip(now, place, None);
         }
-        let Some(placement) = self.fleet.placement(&place.0, &place.1) else { return };
-        let counts_again = match placement.skip {
+        let failed = matches!(entry.event, Event::Failed { .. } | Event::ActivationFailed { .. });
+        let reopened = matches!(entry.event, Event::JournalOpened { .. });
+        if failed || (reopened && origin == Origin::Replay) {
+            self.judge_closure(now, place);
+        }
+    }
+
+    /// Whether a host that was left out is to be taken in again now that it speaks: for silence always;
+    /// by a person when it was in flight (G7), or degraded and has recovered.
+    fn counts_again(&self, (rollout_id, host): &Place, origin: Origin) -> bool {
+        let Some(placement) = self.fleet.placement(rollout_id, host) else { return false };
+        match placement.skip {
             Some(SkipReason::Offline) => true,
             Some(SkipReason::Operator) if origin == Origin::Live => match placement.record.state {
                 HostState::Activating | HostState::Deferred | HostState::Soaking => true,
@@ -107,9 +119,6 @@ impl Core {
                 | HostState::Skipped => false,
             },
             Some(SkipReason::Operator | SkipReason::Removed | SkipReason::Revoked) | None => false,
-        };
-        if counts_again {
-            self.set_skip(now, place, None);
         }
     }
 
@@ -134,7 +143,7 @@ impl Core {
             placement.infra_failures += u32::from(counts);
             placement.retried = false;
             let secs = back_off_secs(placement.infra_failures.max(1));
-            placement.retry_at = Some(now.mono.plus_secs(secs));
+            placement.retry_at = Some(RetryAt::after(now, secs));
         });
         self.queue_retry(place);
     }
@@ -154,7 +163,7 @@ impl Core {
     pub(super) fn queue_retry(&mut self, place: &Place) {
         let placement = self.fleet.placement(&place.0, &place.1);
         if let Some(retry_at) = placement.and_then(|p| p.retry_at) {
-            self.retries.insert((retry_at, place.clone()));
+            self.retries.insert((retry_at.mono, place.clone()));
         }
     }
 }

@@ -2,7 +2,7 @@
 //! monotonic clock.
 
 use serde_json::json;
-use wavegate_proto::ids::{Attempt, HostName, RolloutId};
+use wavegate_proto::ids::{Attempt, HostName, LogSeq, RolloutId};
 use wavegate_proto::time::Now;
 use wavegate_proto::wire::agent::Dispatch;
 use wavegate_reconciler::fleet::placement::{Lease, Placement};
@@ -10,6 +10,7 @@ use wavegate_state_machine::host::{ControlFact, apply_fact};
 
 use super::input::Place;
 use super::log::Fact;
+use super::payload::{DispatchIssued, logged};
 use super::{Answer, Core, Token};
 
 impl Core {
@@ -63,38 +64,40 @@ impl Core {
         let (rollout_id, host) = place;
         let Some(rollout) = self.fleet.rollouts.get(rollout_id) else { return };
         let timeout_secs = rollout.policy().dispatch_timeout_secs;
-        let lease = self.fleet.change(rollout_id, host, |placement| {
-            let attempt = placement.issued.max(placement.record.attempt).next();
-            let lease = Lease {
-                attempt,
-                no_change,
-                issued_at: now.wall,
-                expires_at: now.wall.plus_secs(timeout_secs),
-                expires: now.mono.plus_secs(timeout_secs),
-            };
-            placement.issued = attempt;
-            placement.record.dispatched_at = Some(now.wall);
-            placement.held = None;
-            placement.lease = Some(lease.clone());
-            lease
-        });
-        let Some(lease) = lease else { return };
+        let Some(placement) = rollout.placements.get(host) else { return };
+        let lease = Lease {
+            attempt: placement.issued.max(placement.record.attempt).next(),
+            no_change,
+            issued_at: now.wall,
+            expires_at: now.wall.plus_secs(timeout_secs),
+            expires: now.mono.plus_secs(timeout_secs),
+        };
+        let issued = DispatchIssued {
+            attempt: lease.attempt,
+            no_change: lease.no_change,
+            expires_at: lease.expires_at,
+        };
+        let fact = Fact::own(now, "dispatch_issued", logged(&issued)).about(rollout_id).on(host);
+        let log_seq = self.note(fact);
+        self.open_lease(place, lease, log_seq);
         if let Some(rollout) = self.fleet.rollouts.get_mut(rollout_id).filter(|_| !no_change) {
             rollout.note_dispatch(now.mono);
         }
-        self.leases.insert((lease.expires, place.clone()));
-        self.note_dispatch(now, place, &lease);
         self.hand_over(now, host);
     }
 
-    fn note_dispatch(&mut self, now: Now, (rollout_id, host): &Place, lease: &Lease) {
-        let payload = json!({
-            "attempt": lease.attempt, "no_change": lease.no_change, "expires_at": lease.expires_at,
+    /// Gives a host its lease.
+    pub(super) fn open_lease(&mut self, place: &Place, lease: Lease, log_seq: LogSeq) {
+        let (rollout_id, host) = place;
+        self.leases.insert((lease.expires, place.clone()));
+        self.fleet.change(rollout_id, host, |placement| {
+            placement.issued = lease.attempt;
+            placement.record.dispatched_at = Some(lease.issued_at);
+            placement.held = None;
+            placement.lease = Some(lease);
         });
-        let fact = Fact::own(now, "dispatch_issued", payload).about(rollout_id).on(host);
-        let log_seq = self.note(fact);
         self.save_dispatch(rollout_id, host, log_seq);
-        self.save_placement(now, rollout_id, host, log_seq);
+        self.save_placement(rollout_id, host, log_seq);
     }
 
     /// Takes back what was not acknowledged in time: it counts as an infrastructure failure (G6).
@@ -105,14 +108,25 @@ impl Core {
         {
             let attempt = self.fleet.placement(&place.0, &place.1).and_then(|p| p.lease.as_ref());
             let attempt = attempt.map_or(Attempt(0), |lease| lease.attempt);
-            self.close_lease(&place, false);
-            self.count_infra_failure(now, &place, true);
             let payload = json!({ "attempt": attempt });
             let fact = Fact::own(now, "dispatch_expired", payload).about(&place.0).on(&place.1);
             let log_seq = self.note(fact);
-            self.save_placement(now, &place.0, &place.1, log_seq);
+            self.lapse_lease(now, &place, log_seq);
             self.advance(now, &place.0);
         }
+    }
+
+    /// A lease was not acknowledged in time.
+    pub(super) fn lapse_lease(&mut self, now: Now, place: &Place, log_seq: LogSeq) {
+        self.close_lease(place, false);
+        self.count_infra_failure(now, place, true);
+        self.save_placement(&place.0, &place.1, log_seq);
+    }
+
+    /// A lease is taken back.
+    pub(super) fn withdraw_lease(&mut self, place: &Place, log_seq: LogSeq) {
+        self.close_lease(place, false);
+        self.save_placement(&place.0, &place.1, log_seq);
     }
 
     /// Lets hosts whose back-off is over be dispatched again.
@@ -125,22 +139,33 @@ impl Core {
         }
     }
 
-    fn retry(&mut self, now: Now, (rollout_id, host): &Place) {
-        let Some(rollout) = self.fleet.rollouts.get(rollout_id) else { return };
+    fn retry(&mut self, now: Now, place: &Place) {
+        let Some(rollout) = self.fleet.rollouts.get(&place.0) else { return };
         let (retries, open) = (rollout.policy().infra_retries, rollout.is_open());
-        let Some(placement) = rollout.placements.get(host) else { return };
+        let Some(placement) = rollout.placements.get(&place.1) else { return };
         if !open || placement.infra_failures > retries || placement.is_artifact_failure() {
             return;
         }
-        let retried = self.fleet.change(rollout_id, host, |placement| {
-            apply_fact(&mut placement.record, ControlFact::InfraRetry, now.wall).is_ok()
-        });
-        if retried == Some(true) {
+        if self.try_fact(now, place, ControlFact::InfraRetry) {
+            let (rollout_id, host) = place;
             let fact = Fact::own(now, "infra_retry", json!({})).about(rollout_id).on(host);
             let log_seq = self.note(fact);
-            self.save_placement(now, rollout_id, host, log_seq);
+            self.save_placement(rollout_id, host, log_seq);
             self.advance(now, rollout_id);
         }
+    }
+
+    /// Moves a record by a fact of the control plane's own, if it allows it.
+    pub(super) fn try_fact(
+        &mut self,
+        now: Now,
+        (rollout_id, host): &Place,
+        fact: ControlFact,
+    ) -> bool {
+        let moved = self.fleet.change(rollout_id, host, |placement| {
+            apply_fact(&mut placement.record, fact, now.wall).is_ok()
+        });
+        moved == Some(true)
     }
 }
 

@@ -67,6 +67,7 @@ impl Core {
     }
 
     pub(super) fn rollout(&self, id: &RolloutId) -> Result<&Rollout, Box<Problem>> {
+        self.expect_not_pruned(id)?;
         let unknown = || refuse(ProblemCode::UnknownRollout, format!("no rollout {id}"));
         self.fleet.rollouts.get(id).ok_or_else(unknown)
     }

@@ -3,8 +3,9 @@
 //! A refused event uses up its seq and is refused again when it is repeated (G3); what stands before
 //! it in the request is committed.
 
+use serde_json::Value;
 use wavegate_proto::event::{Event, JournalEntry, MAX_LIST_ITEMS, MAX_TEXT_BYTES};
-use wavegate_proto::ids::{HostName, JournalId, LogSeq, RolloutId, Seq};
+use wavegate_proto::ids::{Attempt, HostName, JournalId, LogSeq, RolloutId, Seq};
 use wavegate_proto::time::Now;
 use wavegate_proto::wire::agent::{EventsAnswer, EventsRequest};
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
@@ -16,6 +17,7 @@ use wavegate_state_machine::host::{
 use super::input::Place;
 use super::log::{Actor, Fact};
 use super::output::refuse;
+use super::payload::{EventRefused, Reported, logged};
 use super::{Answer, Core, Token};
 
 /// How the events of a request ended.
@@ -44,6 +46,7 @@ impl Core {
 
     fn expect_place(&self, (rollout_id, host): &Place) -> Result<(), Box<Problem>> {
         self.expect_member(host)?;
+        self.expect_not_pruned(rollout_id)?;
         if self.fleet.placement(rollout_id, host).is_none() {
             let detail = format!("no rollout {rollout_id} with {host} in it");
             return Err(refuse(ProblemCode::UnknownRollout, detail));
@@ -130,7 +133,8 @@ impl Core {
         match result {
             Ok(()) => {
                 let log_seq = self.note_event(now, place, request, entry, origin);
-                self.after_fold(now, place, entry, origin, log_seq);
+                self.settle_fold(now, place, entry, origin, log_seq);
+                self.react_to(now, place, entry, origin);
                 None
             }
             Err(reason) => {
@@ -152,7 +156,8 @@ impl Core {
         }
     }
 
-    fn try_fold(
+    /// Folds one event into the record, as it stands; refused, nothing has changed.
+    pub(super) fn try_fold(
         &mut self,
         now: Now,
         (rollout_id, host): &Place,
@@ -180,6 +185,7 @@ impl Core {
                 .map_err(|refusal| refusal.code().to_owned())?;
             if before != (placement.record.state, placement.record.attempt) {
                 placement.entered = now.mono;
+                placement.lost = false;
             }
             placement.journal.accepted(journal_id, entry);
             note_position(placement);
@@ -196,15 +202,17 @@ impl Core {
         entry: &JournalEntry,
         origin: Origin,
     ) -> LogSeq {
-        let mut payload = serde_json::to_value(&entry.event).unwrap_or_default();
-        if let Some(fields) = payload.as_object_mut() {
+        let reported = Reported {
+            seq: entry.seq,
+            journal_id: request.journal_id,
+            received_at: now.wall,
+            replay: origin == Origin::Replay,
+        };
+        let mut payload = logged(&entry.event);
+        if let (Some(fields), Value::Object(beside)) = (payload.as_object_mut(), logged(&reported))
+        {
             fields.remove("kind");
-            fields.insert("seq".to_owned(), entry.seq.0.into());
-            fields.insert("journal_id".to_owned(), request.journal_id.to_string().into());
-            fields.insert("received_at".to_owned(), now.wall.to_string().into());
-            if origin == Origin::Replay {
-                fields.insert("replay".to_owned(), true.into());
-            }
+            fields.extend(beside);
         }
         let fact = Fact { at: entry.at, ..Fact::own(now, entry.event.kind(), payload) };
         self.note(fact.about(rollout_id).on(host).by(Actor::Host(host.clone())))
@@ -213,27 +221,37 @@ impl Core {
     fn note_refusal(
         &mut self,
         now: Now,
-        (rollout_id, host): &Place,
+        place: &Place,
         journal_id: JournalId,
         entry: &JournalEntry,
         reason: &str,
     ) {
-        self.fleet.change(rollout_id, host, |placement| {
+        let (rollout_id, host) = place;
+        // An attempt that a host knows of, perhaps from a database that was wiped, is not issued again.
+        let attempt = if let Event::DispatchAck { attempt, .. } = entry.event
+            && attempt <= MAX_SNAPSHOT_ATTEMPT
+        {
+            attempt
+        } else {
+            Attempt(0)
+        };
+        let head_if_accepted = self.fleet.change(rollout_id, host, |placement| {
             placement.journal.refused(journal_id, entry, reason);
-            // An attempt that a host knows of, perhaps from a database that was wiped, is not issued again.
-            if let Event::DispatchAck { attempt, .. } = entry.event
-                && attempt <= MAX_SNAPSHOT_ATTEMPT
-            {
-                placement.issued = placement.issued.max(attempt);
-            }
-            note_position(placement);
+            settle_refusal(placement, attempt);
+            placement.journal.head_if_accepted()
         });
-        let payload = serde_json::json!({
-            "seq": entry.seq, "kind": entry.event.kind(), "reason": reason, "journal_id": journal_id,
-        });
-        let fact = Fact { at: entry.at, ..Fact::own(now, "event_refused", payload) };
+        let refused = EventRefused {
+            seq: entry.seq,
+            kind: entry.event.kind().to_owned(),
+            reason: reason.to_owned(),
+            journal_id,
+            received_at: now.wall,
+            attempt,
+            head_if_accepted: head_if_accepted.flatten(),
+        };
+        let fact = Fact { at: entry.at, ..Fact::own(now, "event_refused", logged(&refused)) };
         let log_seq = self.note(fact.about(rollout_id).on(host).by(Actor::Host(host.clone())));
-        self.save_placement(now, rollout_id, host, log_seq);
+        self.save_placement(rollout_id, host, log_seq);
     }
 
     /// Whether everything that was asked for has been sent again.
@@ -281,6 +299,12 @@ fn lease_view(placement: &Placement, now: Now) -> Lease {
         },
         Some(lease) => Lease::Lapsed { attempt: lease.attempt },
     }
+}
+
+/// What a refused event leaves beside the journal.
+pub(super) fn settle_refusal(placement: &mut Placement, attempt: Attempt) {
+    placement.issued = placement.issued.max(attempt);
+    note_position(placement);
 }
 
 fn note_position(placement: &mut Placement) {

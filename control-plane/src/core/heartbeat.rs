@@ -15,6 +15,7 @@ use wavegate_state_machine::host::{FoldContext, HeadVerdict, Lease, Origin, fold
 
 use super::input::Place;
 use super::log::Fact;
+use super::payload::{HostRecovered, logged};
 use super::{Answer, Core, Token};
 
 /// A gap of more than so many heartbeats is silence: what the host is to do after it takes its time anew.
@@ -123,12 +124,16 @@ impl Core {
         if diverged == known {
             return;
         }
-        self.fleet.change(&rollout_id, name, |placement| placement.diverged = diverged);
-        let payload = json!({ "diverged": diverged, "current_closure": current });
+        let payload = logged(&HostDiverged { diverged, current_closure: current.cloned() });
         let fact = Fact::own(now, "host_diverged", payload).about(&rollout_id).on(name);
         let log_seq = self.note(fact);
-        self.save_placement(now, &rollout_id, name, log_seq);
+        self.mark_diverged(&(rollout_id, name.clone()), diverged, log_seq);
         self.touch_rollouts_of(name);
+    }
+
+    pub(super) fn mark_diverged(&mut self, place: &Place, diverged: bool, log_seq: LogSeq) {
+        self.fleet.change(&place.0, &place.1, |placement| placement.diverged = diverged);
+        self.save_placement(&place.0, &place.1, log_seq);
     }
 
     /// Which journals are to be sent again, and which are to be opened anew.
@@ -139,7 +144,9 @@ impl Core {
         heads: &BTreeMap<RolloutId, JournalHead>,
     ) -> (BTreeMap<RolloutId, Seq>, Vec<RolloutId>) {
         let (mut replay, mut new_journal) = (BTreeMap::new(), Vec::new());
-        for (rollout_id, head) in heads {
+        let kept = heads.iter().filter(|(rollout_id, _)| !self.pruned.contains_key(*rollout_id));
+        let kept: Vec<_> = kept.collect();
+        for (rollout_id, head) in kept {
             let verdict = match self.fleet.placement(rollout_id, host) {
                 Some(placement) => placement.journal.judge(head),
                 None => HeadVerdict::NotSeen,
@@ -200,7 +207,31 @@ impl Core {
 
     fn fold_conclusion(&mut self, now: Now, place: &Place, event: &Event, case: &'static str) {
         let (rollout_id, host) = place;
-        let Some(rollout) = self.fleet.rollouts.get(rollout_id) else { return };
+        if !self.try_conclude(now, place, event) {
+            return;
+        }
+        let recovered = HostRecovered { case: case.to_owned(), entry: None };
+        let recovered = Fact::own(now, "host_recovered", logged(&recovered));
+        self.note(recovered.about(rollout_id).on(host));
+        let mut payload = logged(event);
+        if let Some(fields) = payload.as_object_mut() {
+            fields.remove("kind");
+        }
+        let fact = Fact { synthetic: true, ..Fact::own(now, event.kind(), payload) };
+        let log_seq = self.note(fact.about(rollout_id).on(host));
+        self.save_placement(rollout_id, host, log_seq);
+        self.queue_retry(place);
+        self.advance(now, rollout_id);
+    }
+
+    /// Folds what was concluded into the record; refused, nothing has changed.
+    pub(super) fn try_conclude(
+        &mut self,
+        now: Now,
+        (rollout_id, host): &Place,
+        event: &Event,
+    ) -> bool {
+        let Some(rollout) = self.fleet.rollouts.get(rollout_id) else { return false };
         let policy = rollout.policy();
         let context = FoldContext {
             soak_secs: 0,
@@ -213,20 +244,7 @@ impl Core {
             placement.entered = now.mono;
             fold(&mut placement.record, &context, now.wall, event).is_ok()
         });
-        if folded != Some(true) {
-            return;
-        }
-        let recovered = Fact::own(now, "host_recovered", json!({ "case": case }));
-        self.note(recovered.about(rollout_id).on(host));
-        let mut payload = serde_json::to_value(event).unwrap_or_default();
-        if let Some(fields) = payload.as_object_mut() {
-            fields.remove("kind");
-        }
-        let fact = Fact { synthetic: true, ..Fact::own(now, event.kind(), payload) };
-        let log_seq = self.note(fact.about(rollout_id).on(host));
-        self.save_placement(now, rollout_id, host, log_seq);
-        self.queue_retry(place);
-        self.advance(now, rollout_id);
+        folded == Some(true)
     }
 
     /// An agent that names no rollouts gets those that are open for it, as they stand.

@@ -7,6 +7,7 @@ use wavegate_proto::artifact::release::Release;
 use wavegate_proto::artifact::rules::Violation;
 use wavegate_proto::artifact::verified::Verified;
 use wavegate_proto::ids::{HostName, PersonName, RolloutId};
+use wavegate_proto::log_chain::RemovedRun;
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::agent::{EventsRequest, Heartbeat, RolloutProof};
 
@@ -103,6 +104,13 @@ pub enum Input {
         by: PersonName,
         /// Why.
         reason: String,
+        /// To be answered.
+        reply: Token,
+    },
+    /// These rows of the log are of pruned rollouts, and nothing else needs them.
+    Compact {
+        /// The rows, rising.
+        runs: Vec<RemovedRun>,
         /// To be answered.
         reply: Token,
     },

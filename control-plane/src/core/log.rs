@@ -103,7 +103,6 @@ impl Core {
     /// Writes a host's place as it stands.
     pub(super) fn save_placement(
         &mut self,
-        now: Now,
         rollout_id: &RolloutId,
         host: &HostName,
         log_seq: LogSeq,
@@ -113,7 +112,7 @@ impl Core {
             entry: placement.entry.clone(),
             record: placement.record.clone(),
             journal: placement.journal.to_store(),
-            marks: marks(placement, now),
+            marks: marks(placement),
             log_seq,
         };
         self.write(Write::HostRollout(Box::new(row)));
@@ -173,7 +172,7 @@ impl Core {
     }
 }
 
-fn marks(placement: &Placement, now: Now) -> PlacementMarks {
+fn marks(placement: &Placement) -> PlacementMarks {
     PlacementMarks {
         issued: placement.issued,
         skip: placement.skip,
@@ -183,7 +182,7 @@ fn marks(placement: &Placement, now: Now) -> PlacementMarks {
         forgiven: placement.forgiven,
         cleared: placement.cleared,
         infra_failures: placement.infra_failures,
-        retry_at: placement.retry_at.map(|at| now.wall_at(at)),
+        retry_at: placement.retry_at.map(|at| at.wall),
         lost: placement.lost,
         diverged: placement.diverged,
     }

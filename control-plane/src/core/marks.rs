@@ -13,18 +13,18 @@ use hmac::{Hmac, Mac as _};
 use serde_json::json;
 use sha2::Sha256;
 use wavegate_proto::canonical::canonical_bytes;
-use wavegate_proto::ids::{HostName, RolloutId, Sha256Hash};
+use wavegate_proto::ids::{HostName, LogSeq, RolloutId, Sha256Hash, WaveIndex};
 use wavegate_proto::record::HostState;
 use wavegate_proto::time::Now;
 use wavegate_proto::wire::agent::{Marks, RolloutMarks, SealedMarks};
 use wavegate_proto::wire::operator::{Hold, MarkBy, RolloutMark};
 use wavegate_reconciler::fleet::placement::{Placement, SkipReason};
 use wavegate_reconciler::fleet::rollout::{Mark, Rollout};
-use wavegate_state_machine::host::{ControlFact, apply_fact};
 
 use super::Core;
 use super::input::Place;
 use super::log::Fact;
+use super::payload::{HostSkipped, MarkRestored, Restored, logged};
 use super::rows::{MarkContent, MarkRow, Write};
 
 impl Core {
@@ -77,7 +77,10 @@ impl Core {
             }
             return;
         }
-        self.marks_version = self.marks_version.max(kept.version);
+        if kept.version > self.marks_version {
+            self.marks_version = kept.version;
+            self.write(Write::MarksVersion(kept.version));
+        }
         self.restore_rollout_marks(now, host, kept.version, &sealed.rollouts);
         for (rollout_id, marks) in sealed.rollouts {
             if let Some(by) = marks.skipped_by.filter(|_| marks.skipped) {
@@ -114,14 +117,11 @@ impl Core {
             if mark == before {
                 continue;
             }
-            if let Some(rollout) = self.fleet.rollouts.get_mut(&id) {
-                rollout.mark = mark.clone();
-                rollout.mark_version = version;
-            }
-            let payload = json!({ "from_host": host, "version": version, "mark": mark });
-            let log_seq = self.note(Fact::own(now, "mark_restored", payload).about(&id));
-            let content = MarkContent::Rollout(id.clone(), mark);
-            self.write(Write::Mark(MarkRow { content, version, log_seq }));
+            let restored = Restored::Mark(mark.clone());
+            let payload = MarkRestored { from_host: host.clone(), version, restored };
+            let fact = Fact::own(now, "mark_restored", logged(&payload));
+            let log_seq = self.note(fact.about(&id));
+            self.set_mark(&id, mark, version, log_seq);
             self.withdraw_leases(now, &id);
         }
     }
@@ -132,16 +132,11 @@ impl Core {
         if !self.fleet.placement(&place.0, &place.1).is_some_and(newer) {
             return;
         }
-        self.fleet.change(&place.0, &place.1, |placement| {
-            placement.skip = Some(SkipReason::Operator);
-            placement.skip_by = Some(by.clone());
-            placement.skip_version = version;
-        });
-        let payload =
-            json!({ "from_host": place.1, "version": version, "skipped": true, "by": by });
-        let fact = Fact::own(now, "mark_restored", payload).about(&place.0).on(&place.1);
+        let restored = Restored::SkippedBy(by.clone());
+        let payload = MarkRestored { from_host: place.1.clone(), version, restored };
+        let fact = Fact::own(now, "mark_restored", logged(&payload)).about(&place.0).on(&place.1);
         let log_seq = self.note(fact);
-        self.save_placement(now, &place.0, &place.1, log_seq);
+        self.set_left_out(place, by.clone(), version, log_seq);
         self.leave_out_again(now, place);
         self.advance(now, &place.0);
     }
@@ -160,35 +155,89 @@ impl Core {
         let Some(by) = placement.skip_by.clone().filter(|_| left_out && told && settled) else {
             return;
         };
-        let skipped = self.fleet.change(&place.0, &place.1, |placement| {
-            apply_fact(&mut placement.record, ControlFact::Skip, by.at).is_ok()
-        });
-        if skipped == Some(true) {
-            let payload = json!({ "skipped": true, "reason": by.reason, "restored": true });
-            let fact = Fact::own(now, "host_skipped", payload).about(&place.0).on(&place.1);
-            let log_seq = self.note(fact);
-            self.save_placement(now, &place.0, &place.1, log_seq);
-        }
+        let cause = Some(SkipReason::Operator);
+        let skipped = HostSkipped { skipped: true, cause, by: Some(by), version: None };
+        let fact = Fact::own(now, "host_skipped", logged(&skipped)).about(&place.0).on(&place.1);
+        let log_seq = self.note(fact);
+        self.mark_skipped(now, place, skipped, log_seq);
     }
 
     fn restore_hold(&mut self, now: Now, name: &HostName, hold: Option<Hold>, version: u64) {
         let stands = |hold: &Hold| hold.until.is_none_or(|until| now.wall < until);
         let Some(hold) = hold.filter(stands) else { return };
-        let Some(host) = self.fleet.hosts.get_mut(name) else { return };
-        if host.hold_version >= version {
+        if self.fleet.hosts.get(name).is_none_or(|host| host.hold_version >= version) {
             return;
         }
-        host.hold = Some(hold.clone());
-        host.hold_version = version;
-        let payload = json!({ "from_host": name, "version": version, "hold": hold });
-        let log_seq = self.note(Fact::own(now, "mark_restored", payload).on(name));
-        let content = MarkContent::Hold(name.clone(), Some(hold));
+        let restored = Restored::Hold(hold.clone());
+        let payload = MarkRestored { from_host: name.clone(), version, restored };
+        let fact = Fact::own(now, "mark_restored", logged(&payload));
+        let log_seq = self.note(fact.on(name));
+        self.set_hold(name, Some(hold), version, log_seq);
+    }
+
+    pub(super) fn set_mark(
+        &mut self,
+        id: &RolloutId,
+        mark: Option<Mark>,
+        version: u64,
+        log_seq: LogSeq,
+    ) {
+        if let Some(rollout) = self.fleet.rollouts.get_mut(id) {
+            rollout.mark = mark.clone();
+            rollout.mark_version = version;
+        }
+        let content = MarkContent::Rollout(id.clone(), mark);
         self.write(Write::Mark(MarkRow { content, version, log_seq }));
+    }
+
+    pub(super) fn set_approval(
+        &mut self,
+        id: &RolloutId,
+        wave: WaveIndex,
+        by: MarkBy,
+        version: u64,
+        log_seq: LogSeq,
+    ) {
+        if let Some(rollout) = self.fleet.rollouts.get_mut(id) {
+            rollout.approvals.insert(wave, by.clone());
+        }
+        let content = MarkContent::Approval(id.clone(), wave, by);
+        self.write(Write::Mark(MarkRow { content, version, log_seq }));
+    }
+
+    pub(super) fn set_hold(
+        &mut self,
+        name: &HostName,
+        hold: Option<Hold>,
+        version: u64,
+        log_seq: LogSeq,
+    ) {
+        if let Some(host) = self.fleet.hosts.get_mut(name) {
+            host.hold = hold.clone();
+            host.hold_version = version;
+        }
+        let content = MarkContent::Hold(name.clone(), hold);
+        self.write(Write::Mark(MarkRow { content, version, log_seq }));
+    }
+
+    /// A host is left out, whatever its record says for now.
+    pub(super) fn set_left_out(
+        &mut self,
+        place: &Place,
+        by: MarkBy,
+        version: u64,
+        log_seq: LogSeq,
+    ) {
+        self.fleet.change(&place.0, &place.1, |placement| {
+            placement.skip = Some(SkipReason::Operator);
+            placement.skip_by = Some(by);
+            placement.skip_version = version;
+        });
+        self.save_placement(&place.0, &place.1, log_seq);
     }
 
     /// A mark as it was stored.
     pub(super) fn restore_mark(&mut self, now: Now, row: MarkRow) {
-        self.marks_version = self.marks_version.max(row.version);
         match row.content {
             MarkContent::Rollout(id, mark) => {
                 if let Some(rollout) = self.fleet.rollouts.get_mut(&id) {

@@ -15,10 +15,13 @@ mod log;
 mod marks;
 mod offer;
 mod output;
+mod payload;
 mod planning;
 mod quarantine;
 mod query;
+pub mod rebuild;
 mod restore;
+mod retention;
 mod rollouts;
 mod rows;
 mod verbs;
@@ -28,8 +31,9 @@ pub use output::{Answer, HostBlobs, Output};
 pub use query::{Figures, HostFilter, PageRequest, Query};
 pub use restore::RestoreError;
 pub use rows::{
-    DispatchRow, HostRolloutRow, HostSeenRow, LogEnd, LogRow, MarkContent, MarkRow, PlacementMarks,
-    ProbeFailuresRow, QuarantineRow, ReleaseRow, RolloutRow, Stored, WaveRow, Write,
+    DispatchRow, HostRolloutRow, HostSeenRow, KEPT_KINDS, LogEnd, LogRow, MarkContent, MarkRow,
+    PlacementMarks, ProbeFailuresRow, PrunedRow, QuarantineRow, ReleaseRow, RemovedRow, RolloutRow,
+    Stored, WaveRow, Write,
 };
 pub use verbs::Verb;
 
@@ -42,7 +46,7 @@ use wavegate_proto::artifact::release::Release;
 use wavegate_proto::artifact::rules::Violation;
 use wavegate_proto::artifact::verified::Verified;
 use wavegate_proto::ids::{
-    ChannelName, ClosureId, CpEpoch, FleetName, HostName, JournalId, LogSeq, RolloutId,
+    ChannelName, ClosureId, CpEpoch, FleetName, HostName, JournalId, LogSeq, RolloutId, Sha256Hash,
 };
 use wavegate_proto::time::{Mono, Now};
 use wavegate_reconciler::fleet::Fleet;
@@ -67,6 +71,8 @@ pub struct CoreConfig {
     pub heartbeat_secs: u64,
     /// The program's version.
     pub version: String,
+    /// For how long a rollout that is over is kept, in seconds.
+    pub retain_secs: u64,
     /// The epoch to go on with if the log turns out to have gone back.
     pub next_epoch: CpEpoch,
     /// The key of what hosts are given to show back; kept outside the database.
@@ -111,6 +117,10 @@ pub struct Core {
     diverged: BTreeSet<JournalId>,
     /// Refusals of releases that have been noted.
     refusals: BTreeSet<String>,
+    /// Rollouts that retention has removed, and what their refs are bound to for ever.
+    pruned: BTreeMap<RolloutId, Sha256Hash>,
+    /// When it was last looked for rollouts to prune, and there was none.
+    looked_for_pruning: Option<Mono>,
     /// Hosts heard from since that was last written.
     unflushed: BTreeSet<HostName>,
     flushed_at: Mono,
@@ -143,7 +153,11 @@ impl Core {
             Input::LogWentBack { host } => self.renew_epoch(now, &host),
             Input::Verb { verb, by, reason, reply } => self.verb(now, verb, by, reason, reply),
             Input::Query { query, reply } => self.query(now, &query, reply),
-            Input::Tick => self.flush_seen(now),
+            Input::Compact { runs, reply } => self.compact(now, runs, reply),
+            Input::Tick => {
+                self.flush_seen(now);
+                self.prune_finished(now);
+            }
         }
         std::mem::take(&mut self.outputs)
     }

@@ -5,20 +5,18 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
 use wavegate_proto::artifact::proof::HostPlan;
 use wavegate_proto::artifact::rules::RuleCode;
-use wavegate_proto::ids::HostName;
-use wavegate_proto::record::HostRecord;
+use wavegate_proto::ids::{HostName, LogSeq, RolloutId};
 use wavegate_proto::time::Now;
 use wavegate_proto::wire::agent::RolloutProof;
 use wavegate_proto::wire::operator::RolloutState;
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
-use wavegate_reconciler::fleet::placement::Placement;
 use wavegate_reconciler::fleet::rollout::{Manifest, Rollout};
 
 use super::log::{Actor, Fact};
 use super::output::refuse;
+use super::payload::{HostRecovered, RolloutOffered, logged};
 use super::{Answer, Core, Token};
 
 impl Core {
@@ -53,6 +51,7 @@ impl Core {
     ) -> Result<(), Box<Problem>> {
         self.expect_member(host)?;
         let id = plan.header.rollout_id();
+        self.expect_not_pruned(&id)?;
         match self.fleet.rollouts.get(&id) {
             Some(known) if known.manifest.content_id != plan.content_id => {
                 let detail = format!("{id} is known with other content");
@@ -62,17 +61,13 @@ impl Core {
             None => self.open_as_history(now, host, plan, proof)?,
         }
         if self.fleet.placement(&id, host).is_none() {
-            let record = HostRecord::pending(
-                id.clone(),
-                host.clone(),
-                plan.entry.wave,
-                plan.entry.closure.clone(),
-                now.wall,
-            );
-            self.fleet.add_placement(&id, host, Placement::new(plan.entry.clone(), record));
-            let recovered = Fact::own(now, "host_recovered", json!({ "case": "header-offered" }));
+            let recovered = HostRecovered {
+                case: "header-offered".to_owned(),
+                entry: Some(plan.entry.clone()),
+            };
+            let recovered = Fact::own(now, "host_recovered", logged(&recovered));
             let log_seq = self.note(recovered.about(&id).on(host));
-            self.save_placement(now, &id, host, log_seq);
+            self.place_host(now, &id, plan.entry.clone(), log_seq);
         }
         Ok(())
     }
@@ -96,24 +91,43 @@ impl Core {
         let header_bytes = STANDARD
             .decode(&proof.header)
             .map_err(|_| refuse(ProblemCode::BadRequest, "the header is not base64"))?;
-        let manifest = Arc::new(Manifest {
+        let manifest = Manifest {
             header: plan.header.clone(),
             header_bytes,
             signatures: proof.signatures.clone(),
             content_id: plan.content_id,
-        });
-        let order = plan.header.serial.0;
+        };
         let current = self.fleet.channels.get(&id.channel).map(|c| c.rollout_id.clone());
-        let mut rollout = Rollout::open(manifest, order, now.wall);
+        let offered = RolloutOffered {
+            serial: plan.header.serial,
+            content_id: plan.content_id,
+            state: RolloutState::Superseded,
+            superseded_by: current.clone(),
+            header: proof.header.clone(),
+            signatures: proof.signatures.clone(),
+        };
+        let fact = Fact::own(now, "rollout_opened", logged(&offered)).about(&id).on(host);
+        let log_seq = self.note(fact.by(Actor::Host(host.clone())));
+        self.add_history(now, manifest, current, log_seq);
+        Ok(())
+    }
+
+    /// Opens a rollout that is over.
+    pub(super) fn add_history(
+        &mut self,
+        now: Now,
+        manifest: Manifest,
+        superseded_by: Option<RolloutId>,
+        log_seq: LogSeq,
+    ) {
+        let order = manifest.header.serial.0;
+        let mut rollout = Rollout::open(Arc::new(manifest), order, now.wall);
+        let id = rollout.id.clone();
         rollout.state = RolloutState::Superseded;
         rollout.finished_at = Some(now.wall);
-        rollout.superseded_by = current;
+        rollout.superseded_by = superseded_by;
         self.fleet.add_rollout(rollout);
         self.fleet.retire_budgets(&id);
-        let payload = json!({ "serial": plan.header.serial, "state": "superseded" });
-        let fact = Fact::own(now, "rollout_opened", payload).about(&id).on(host);
-        let log_seq = self.note(fact.by(Actor::Host(host.clone())));
         self.save_rollout(&id, log_seq);
-        Ok(())
     }
 }

@@ -46,6 +46,8 @@ pub enum Answer {
     ReleaseAcceptable,
     /// A release was adopted; the same one again answers the same.
     Adopted(PublishAnswer),
+    /// To rows that are to be removed from the log.
+    Compacted,
     /// To a query that is answered with a JSON document.
     Document(serde_json::Value),
     /// To [`Query::Proof`](super::Query::Proof).

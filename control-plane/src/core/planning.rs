@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use wavegate_proto::ids::{RolloutId, WaveIndex};
+use wavegate_proto::ids::{LogSeq, RolloutId, WaveIndex};
 use wavegate_proto::time::Now;
-use wavegate_reconciler::fleet::placement::{HeldSince, SkipReason};
+use wavegate_reconciler::fleet::placement::{HeldSince, Placement, SkipReason};
 use wavegate_reconciler::plan::{Action, Held, Report, plan};
 use wavegate_state_machine::host::{ControlFact, apply_fact};
 
 use super::Core;
 use super::input::Place;
 use super::log::Fact;
+use super::payload::{HostSkipped, logged};
 
 /// A plan may open the way for another, at most once a wave; more rounds mean a bug.
 const MAX_ROUNDS: usize = 200;
@@ -68,36 +69,59 @@ impl Core {
     }
 
     fn set_lost(&mut self, now: Now, (rollout_id, host): &Place, lost: bool, kind: &'static str) {
-        self.fleet.change(rollout_id, host, |placement| {
-            placement.lost = lost;
-            // A host in flight that was left out counts again with its first contact (G7).
-            if !lost && placement.is_in_flight() && placement.skip == Some(SkipReason::Operator) {
-                placement.skip = None;
-                placement.skip_by = None;
-            }
-        });
         let fact = Fact::own(now, kind, json!({})).about(rollout_id).on(host);
         let log_seq = self.note(fact);
-        self.save_placement(now, rollout_id, host, log_seq);
+        let place = (rollout_id.clone(), host.clone());
+        self.mark_lost(&place, lost, log_seq);
+        // A host in flight that was left out counts again with its first contact (G7).
+        let counts_again =
+            |p: &Placement| !lost && p.is_in_flight() && p.skip == Some(SkipReason::Operator);
+        if self.fleet.placement(rollout_id, host).is_some_and(counts_again) {
+            self.set_skip(now, &place, None);
+        }
         self.advance(now, rollout_id);
+    }
+
+    pub(super) fn mark_lost(&mut self, (rollout_id, host): &Place, lost: bool, log_seq: LogSeq) {
+        self.fleet.change(rollout_id, host, |placement| placement.lost = lost);
+        self.save_placement(rollout_id, host, log_seq);
     }
 
     /// Leaves a host out, or takes it in again. A pending record becomes skipped; one in flight is
     /// marked beside its state.
     pub(super) fn set_skip(&mut self, now: Now, place: &Place, skip: Option<SkipReason>) {
         let (rollout_id, host) = place;
-        let fact = if skip.is_some() { ControlFact::Skip } else { ControlFact::Unskip };
-        self.fleet.change(rollout_id, host, |placement| {
-            placement.skip = skip;
-            placement.skip_by = None;
-            // Refused for a record in flight: then the mark alone stands.
-            let _ = apply_fact(&mut placement.record, fact, now.wall);
-        });
-        let payload = json!({ "skipped": skip.is_some(), "reason": skip });
-        let fact = Fact::own(now, "host_skipped", payload).about(rollout_id).on(host);
+        let by_operator = |placement: &Placement| placement.skip == Some(SkipReason::Operator);
+        let changes_a_mark = self.fleet.placement(rollout_id, host).is_some_and(by_operator);
+        let version = changes_a_mark.then(|| self.next_marks_version());
+        let skipped = HostSkipped { skipped: skip.is_some(), cause: skip, by: None, version };
+        let fact = Fact::own(now, "host_skipped", logged(&skipped)).about(rollout_id).on(host);
         let log_seq = self.note(fact);
-        self.save_placement(now, rollout_id, host, log_seq);
+        self.mark_skipped(now, place, skipped, log_seq);
         self.advance(now, rollout_id);
+    }
+
+    pub(super) fn mark_skipped(
+        &mut self,
+        now: Now,
+        place: &Place,
+        skipped: HostSkipped,
+        log_seq: LogSeq,
+    ) {
+        // A host that is left out loses what it was given; one that is silent has nothing.
+        if skipped.cause.is_some_and(|cause| cause != SkipReason::Offline) {
+            self.close_lease(place, false);
+        }
+        let fact = if skipped.skipped { ControlFact::Skip } else { ControlFact::Unskip };
+        let at = skipped.by.as_ref().map_or(now.wall, |by| by.at);
+        self.fleet.change(&place.0, &place.1, |placement| {
+            placement.skip = skipped.cause;
+            placement.skip_by = skipped.by;
+            placement.skip_version = skipped.version.unwrap_or(placement.skip_version);
+            // Refused for a record in flight: then the mark alone stands.
+            let _ = apply_fact(&mut placement.record, fact, at);
+        });
+        self.save_placement(&place.0, &place.1, log_seq);
     }
 
     /// Notes gates that are others than before: whoever waits adds nothing to the log (D6).

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
-use wavegate_proto::ids::{Attempt, HostName, WaveIndex};
+use wavegate_proto::ids::{Attempt, HostName, LogSeq, WaveIndex};
 use wavegate_proto::time::{Now, Timestamp};
 use wavegate_proto::wire::agent::{MAX_REJECTED, Rejected};
 use wavegate_proto::wire::operator::{QuarantineDocument, QuarantineSource};
@@ -15,6 +14,7 @@ use wavegate_reconciler::fleet::rollout::Rollout;
 use super::Core;
 use super::input::Place;
 use super::log::Fact;
+use super::payload::{QuarantineAdded, logged};
 use super::rows::{QuarantineRow, Write};
 
 /// A failure, in the order in which failures count.
@@ -147,12 +147,14 @@ impl Core {
         if !better {
             return;
         }
-        let payload = json!({
-            "channel": document.channel, "closure": document.closure, "since": document.since,
-            "attempt": document.attempt, "reason": document.reason, "source": document.source,
-        });
+        let payload = logged(&QuarantineAdded::of(&document));
         let fact = Fact::own(now, "quarantine_added", payload).about(&place.0).on(&document.host);
         let log_seq = self.note(fact);
+        self.add_quarantine(document, log_seq);
+    }
+
+    pub(super) fn add_quarantine(&mut self, document: QuarantineDocument, log_seq: LogSeq) {
+        let key = (document.channel.clone(), document.closure.clone());
         self.write(Write::Quarantine(QuarantineRow { document: document.clone(), log_seq }));
         self.fleet.quarantines.insert(key, Quarantine { document, log_seq });
     }

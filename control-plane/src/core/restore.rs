@@ -4,18 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::json;
 use wavegate_proto::artifact::header::RolloutHeader;
+use wavegate_proto::ids::CpEpoch;
 use wavegate_proto::time::{Mono, Now, Timestamp};
 use wavegate_reconciler::fleet::liveness::Liveness;
-use wavegate_reconciler::fleet::placement::{Lease, Placement};
+use wavegate_reconciler::fleet::placement::{Lease, Placement, RetryAt};
 use wavegate_reconciler::fleet::recovering::Recovering;
 use wavegate_reconciler::fleet::rollout::{Manifest, Rollout};
 use wavegate_reconciler::fleet::{Fleet, Quarantine};
 
 use super::checkpoint::LogHistory;
+use super::consequences::MAX_BACK_OFF_SECS;
 use super::log::Fact;
-use super::rows::{DispatchRow, HostRolloutRow, RolloutRow, Stored};
+use super::payload::{CpStarted, logged};
+use super::rows::{DispatchRow, HostRolloutRow, LogEnd, RolloutRow, Stored};
 use super::{Core, CoreConfig, Output};
 
 /// Why the rows do not make a core.
@@ -36,36 +38,18 @@ impl Core {
         stored: Stored,
         now: Now,
     ) -> Result<(Self, Vec<Output>), RestoreError> {
-        let recovering = Recovering::at_start(stored.new_database);
-        let mut core = Self {
-            fleet: Fleet::new(config.heartbeat_secs, recovering),
-            config,
-            cp_epoch: stored.cp_epoch,
-            last_seq: stored.log_end.seq,
-            history: LogHistory::at_start(stored.log_end),
-            release: None,
-            release_row: stored.release,
-            polls: BTreeMap::new(),
-            leases: BTreeSet::new(),
-            retries: BTreeSet::new(),
-            rejections: BTreeMap::new(),
-            marks_version: 0,
-            restored_marks: BTreeMap::new(),
-            gates_open_at: None,
-            diverged: BTreeSet::new(),
-            refusals: BTreeSet::new(),
-            unflushed: BTreeSet::new(),
-            flushed_at: now.mono,
-            touched: BTreeSet::new(),
-            verbs_done: Vec::new(),
-            outputs: Vec::new(),
-        };
+        let mut core = Self::without_rows(config, stored.cp_epoch, stored.log_end, now);
+        core.fleet.recovering = Recovering::at_start(stored.new_database);
+        core.release_row = stored.release;
+        let pruned = stored.pruned.into_iter().map(|row| (row.rollout_id, row.content_id));
+        core.pruned.extend(pruned);
         for row in stored.rollouts {
             core.restore_rollout(row)?;
         }
         for row in stored.host_rollouts {
             core.restore_placement(now, row);
         }
+        core.marks_version = stored.marks_version;
         for row in stored.marks {
             core.restore_mark(now, row);
         }
@@ -86,10 +70,44 @@ impl Core {
             core.fleet.host_entry(&row.host, now.mono).liveness = live;
         }
         core.history.found_marks(core.marks_version);
-        let payload = json!({ "version": core.config.version, "cp_epoch": core.cp_epoch });
-        core.note(Fact::own(now, "cp_started", payload));
+        let started = CpStarted { version: core.config.version.clone(), cp_epoch: core.cp_epoch };
+        core.note(Fact::own(now, "cp_started", logged(&started)));
         let outputs = std::mem::take(&mut core.outputs);
         Ok((core, outputs))
+    }
+
+    /// A core of which nothing has been read back.
+    pub(super) fn without_rows(
+        config: CoreConfig,
+        cp_epoch: CpEpoch,
+        log_end: LogEnd,
+        now: Now,
+    ) -> Self {
+        Self {
+            fleet: Fleet::new(config.heartbeat_secs, Recovering::at_start(true)),
+            config,
+            cp_epoch,
+            last_seq: log_end.seq,
+            history: LogHistory::at_start(log_end),
+            release: None,
+            release_row: None,
+            polls: BTreeMap::new(),
+            leases: BTreeSet::new(),
+            retries: BTreeSet::new(),
+            rejections: BTreeMap::new(),
+            marks_version: 0,
+            restored_marks: BTreeMap::new(),
+            gates_open_at: None,
+            diverged: BTreeSet::new(),
+            refusals: BTreeSet::new(),
+            pruned: BTreeMap::new(),
+            looked_for_pruning: None,
+            unflushed: BTreeSet::new(),
+            flushed_at: now.mono,
+            touched: BTreeSet::new(),
+            verbs_done: Vec::new(),
+            outputs: Vec::new(),
+        }
     }
 
     fn restore_rollout(&mut self, row: RolloutRow) -> Result<(), RestoreError> {
@@ -118,7 +136,10 @@ impl Core {
 
     fn restore_placement(&mut self, now: Now, row: HostRolloutRow) {
         let (rollout_id, host) = (row.record.rollout_id.clone(), row.record.host.clone());
-        let retry_at = row.marks.retry_at.map(|at| mono_at(now, at, u64::MAX));
+        let retry_at = row
+            .marks
+            .retry_at
+            .map(|wall| RetryAt { wall, mono: mono_at(now, wall, MAX_BACK_OFF_SECS) });
         let mut placement = Placement::new(row.entry, row.record);
         placement.journal = row.journal;
         placement.issued = row.marks.issued;
@@ -130,7 +151,6 @@ impl Core {
         placement.cleared = row.marks.cleared;
         placement.diverged = row.marks.diverged;
         placement.entered = now.mono;
-        self.marks_version = self.marks_version.max(placement.skip_version);
         placement.infra_failures = row.marks.infra_failures;
         placement.lost = row.marks.lost;
         placement.retry_at = retry_at;

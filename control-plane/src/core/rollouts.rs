@@ -1,7 +1,7 @@
 //! Moves rollouts on when their hosts have moved: waves, halts, freezes, ends.
 
 use serde_json::json;
-use wavegate_proto::ids::{HostName, RolloutId, WaveIndex};
+use wavegate_proto::ids::{HostName, LogSeq, RolloutId, WaveIndex};
 use wavegate_proto::time::Now;
 use wavegate_proto::wire::operator::{Halt, RolloutMark, RolloutState};
 use wavegate_reconciler::fleet::rollout::Rollout;
@@ -9,6 +9,7 @@ use wavegate_state_machine::rollout::{RolloutEvent, next_event, step};
 
 use super::Core;
 use super::log::Fact;
+use super::payload::{RolloutMoved, WaveStarted, logged};
 use super::quarantine::nth_failure_over_limit;
 
 impl Core {
@@ -19,7 +20,7 @@ impl Core {
             let state = rollout.state;
             let Some(event) = next_event(state, &rollout.tally()) else { break };
             let Ok(to) = step(state, event) else { break };
-            self.enter(now, id, state, to, event);
+            self.enter(now, id, to, event);
         }
         self.settle_cursor(id);
         self.settle_halt(now, id);
@@ -31,13 +32,11 @@ impl Core {
         &mut self,
         now: Now,
         id: &RolloutId,
-        from: RolloutState,
         to: RolloutState,
         event: RolloutEvent,
     ) {
-        if let Some(rollout) = self.fleet.rollouts.get_mut(id) {
-            rollout.state = to;
-        }
+        let Some(rollout) = self.fleet.rollouts.get_mut(id) else { return };
+        let from = std::mem::replace(&mut rollout.state, to);
         match event {
             RolloutEvent::FailuresExceeded | RolloutEvent::Aborted => {
                 self.withdraw_leases(now, id);
@@ -54,8 +53,29 @@ impl Core {
             | RolloutEvent::Superseded
             | RolloutEvent::Pruned => {}
         }
-        let payload = json!({ "from": from, "to": to, "reason": event.as_str() });
-        let log_seq = self.note(Fact::own(now, "rollout_state", payload).about(id));
+        self.note_moved(now, id, from, event.as_str());
+    }
+
+    /// Notes where a rollout stands now, and why.
+    pub(super) fn note_moved(
+        &mut self,
+        now: Now,
+        id: &RolloutId,
+        from: RolloutState,
+        reason: &str,
+    ) {
+        let Some(rollout) = self.fleet.rollouts.get(id) else { return };
+        let moved = RolloutMoved {
+            from,
+            to: rollout.state,
+            reason: reason.to_owned(),
+            current_wave: rollout.current_wave,
+            frozen: rollout.frozen,
+            halt: rollout.halt.clone(),
+            finished_at: rollout.finished_at,
+            superseded_by: rollout.superseded_by.clone(),
+        };
+        let log_seq = self.note(Fact::own(now, "rollout_state", logged(&moved)).about(id));
         self.save_rollout(id, log_seq);
     }
 
@@ -74,10 +94,28 @@ impl Core {
     }
 
     fn start_next_wave(&mut self, now: Now, id: &RolloutId) {
-        let Some(rollout) = self.fleet.rollouts.get_mut(id) else { return };
-        rollout.current_wave = rollout.current_wave.next();
-        let payload = json!({ "wave": rollout.current_wave });
+        let Some(rollout) = self.fleet.rollouts.get(id) else { return };
+        let wave = rollout.current_wave.next();
+        self.note_wave(now, id, wave);
+    }
+
+    /// Notes that a wave has become the current one.
+    pub(super) fn note_wave(&mut self, now: Now, id: &RolloutId, wave: WaveIndex) {
+        let payload = logged(&WaveStarted { wave });
         let log_seq = self.note(Fact::own(now, "wave_started", payload).about(id));
+        self.begin_wave(now, id, wave, log_seq);
+    }
+
+    pub(super) fn begin_wave(
+        &mut self,
+        now: Now,
+        id: &RolloutId,
+        wave: WaveIndex,
+        log_seq: LogSeq,
+    ) {
+        if let Some(rollout) = self.fleet.rollouts.get_mut(id) {
+            rollout.current_wave = wave;
+        }
         self.save_wave(now, id, log_seq);
     }
 
@@ -88,10 +126,9 @@ impl Core {
         let hosts: Vec<HostName> = leased.map(|(host, _)| host.clone()).collect();
         for host in hosts {
             let place = (id.clone(), host);
-            self.close_lease(&place, false);
             let fact = Fact::own(now, "dispatch_withdrawn", json!({})).about(id).on(&place.1);
             let log_seq = self.note(fact);
-            self.save_placement(now, id, &place.1, log_seq);
+            self.withdraw_lease(&place, log_seq);
         }
     }
 
@@ -105,13 +142,11 @@ impl Core {
         if aborted || halt.is_none() || halt == rollout.halt {
             return;
         }
+        let state = rollout.state;
         if let Some(rollout) = self.fleet.rollouts.get_mut(id) {
-            rollout.halt = halt.clone();
+            rollout.halt = halt;
         }
-        let state = self.fleet.rollouts.get(id).map(|r| r.state);
-        let payload = json!({ "from": state, "to": state, "reason": "halted", "halt": halt });
-        let log_seq = self.note(Fact::own(now, "rollout_state", payload).about(id));
-        self.save_rollout(id, log_seq);
+        self.note_moved(now, id, state, "halted");
         self.withdraw_leases(now, id);
     }
 
@@ -123,10 +158,7 @@ impl Core {
         }
         rollout.frozen = frozen;
         let state = rollout.state;
-        let reason = if frozen { "frozen" } else { "thawed" };
-        let payload = json!({ "from": state, "to": state, "reason": reason });
-        let log_seq = self.note(Fact::own(now, "rollout_state", payload).about(id));
-        self.save_rollout(id, log_seq);
+        self.note_moved(now, id, state, if frozen { "frozen" } else { "thawed" });
     }
 
     /// Where a rollout that does not go on stands: a halted one in the wave it could not finish, a

@@ -2,14 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 use wavegate_proto::artifact::entry::HostEntry;
+use wavegate_proto::canonical::chain_log;
 use wavegate_proto::ids::{
     Attempt, ChannelName, ClosureId, CpEpoch, HostName, LogSeq, ProbeName, Ref, RolloutId, Serial,
     Sha256Hash, WaveIndex,
 };
+use wavegate_proto::log_chain::RemovedRun;
 use wavegate_proto::record::HostRecord;
 use wavegate_proto::signing::Signature;
 use wavegate_proto::time::Timestamp;
-use wavegate_proto::wire::operator::{Halt, Hold, MarkBy, QuarantineDocument, RolloutState};
+use wavegate_proto::wire::operator::{
+    EventItem, Halt, Hold, MarkBy, QuarantineDocument, RolloutState,
+};
 use wavegate_reconciler::fleet::placement::SkipReason;
 use wavegate_reconciler::fleet::rollout::Mark;
 use wavegate_state_machine::host::JournalBook;
@@ -45,6 +49,8 @@ pub enum Write {
     },
     /// Insert or replace what an operator has marked.
     Mark(MarkRow),
+    /// The version of the operators' marks from now on.
+    MarksVersion(u64),
     /// Insert or replace an open dispatch.
     Dispatch(DispatchRow),
     /// Remove an open dispatch.
@@ -56,6 +62,10 @@ pub enum Write {
     },
     /// A release was adopted.
     Release(ReleaseRow),
+    /// Remove a rollout with everything that is about it, and remember its ref.
+    RolloutPruned(PrunedRow),
+    /// Remove rows from the log.
+    LogRemoved(RemovedRow),
     /// When hosts were last heard from; flushed now and then.
     HostsSeen(Vec<HostSeenRow>),
     /// The database's epoch is another from now on.
@@ -81,6 +91,32 @@ pub struct LogRow {
     pub synthetic: bool,
     /// The fields of the kind.
     pub payload: serde_json::Value,
+}
+
+/// The kind of the row that says that a rollout was pruned.
+pub const PRUNED: &str = "rollout_pruned";
+
+/// Rows of a pruned rollout that stay: those that still say something.
+pub const KEPT_KINDS: [&str; 3] = [PRUNED, "quarantine_added", "quarantine_cleared"];
+
+impl LogRow {
+    /// The row as it is chained and listed, after a row with the chain value `before`.
+    #[must_use]
+    pub fn chained(self, before: &Sha256Hash) -> EventItem {
+        let mut item = EventItem {
+            seq: self.seq,
+            at: self.at,
+            host: self.host,
+            rollout_id: self.rollout_id,
+            kind: self.kind.to_owned(),
+            actor: self.actor,
+            synthetic: self.synthetic,
+            payload: self.payload,
+            chain: Sha256Hash::default(),
+        };
+        item.chain = chain_log(before, &item);
+        item
+    }
 }
 
 /// A rollout.
@@ -286,6 +322,28 @@ pub struct ReleaseRow {
     pub log_seq: LogSeq,
 }
 
+/// A rollout that retention has removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrunedRow {
+    /// Which.
+    pub rollout_id: RolloutId,
+    /// What its ref is bound to for ever.
+    pub content_id: Sha256Hash,
+    /// When it was removed.
+    pub pruned_at: Timestamp,
+    /// The log row that says so.
+    pub log_seq: LogSeq,
+}
+
+/// Rows that compaction has removed from the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemovedRow {
+    /// Which.
+    pub run: RemovedRun,
+    /// The log row that accounts for them.
+    pub log_seq: LogSeq,
+}
+
 /// When a host was last heard from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostSeenRow {
@@ -327,8 +385,12 @@ pub struct Stored {
     pub quarantines: Vec<QuarantineRow>,
     /// Every mark of an operator.
     pub marks: Vec<MarkRow>,
+    /// The version of the operators' marks.
+    pub marks_version: u64,
     /// Every open dispatch.
     pub dispatches: Vec<DispatchRow>,
+    /// Rollouts that retention has removed.
+    pub pruned: Vec<PrunedRow>,
     /// When hosts were last heard from.
     pub hosts_seen: Vec<HostSeenRow>,
 }

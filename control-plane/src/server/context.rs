@@ -5,12 +5,14 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::trust::TrustFile;
 
-use super::{Readiness, Revocations};
+use super::{Readiness, Revocations, Streams};
 use crate::blobs::BlobStore;
+use crate::core::LogEnd;
 use crate::service::Handle;
 use crate::store::EventReader;
 use crate::workers::release::Publisher;
@@ -26,6 +28,10 @@ pub struct Shared {
     pub handle: Handle,
     /// The event list.
     pub events: EventReader,
+    /// How far the log is committed, as it grows.
+    pub committed: watch::Receiver<LogEnd>,
+    /// The streams that are open.
+    pub streams: Streams,
     /// The blobs.
     pub blobs: BlobStore,
     /// Whom this machine believes.

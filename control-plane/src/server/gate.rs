@@ -38,8 +38,13 @@ fn check_caller(context: &Context, request: &Request) -> Result<(), ApiError> {
     if is_open(request.uri().path()) {
         return Ok(());
     }
+    check_peer(context, request.extensions().get::<Peer>())
+}
+
+/// Whether whoever is at the other end may ask anything (still): a request may last for long.
+pub(super) fn check_peer(context: &Context, peer: Option<&Peer>) -> Result<(), ApiError> {
     let refuse = |code, detail: &str| Err(ApiError::new(code, detail));
-    match request.extensions().get::<Peer>() {
+    match peer {
         None | Some(Peer::Anonymous | Peer::Local) => refuse(
             ProblemCode::ClientCertificateRequired,
             "connect with a certificate of this fleet",

@@ -18,9 +18,11 @@ mod readiness;
 pub mod revocation;
 mod router;
 mod routes;
+pub mod streams;
 pub mod table;
 pub mod tls;
 
 pub use context::{Context, Shared};
 pub use readiness::Readiness;
 pub use revocation::Revocations;
+pub use streams::Streams;

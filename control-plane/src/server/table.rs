@@ -13,7 +13,7 @@ use super::Context;
 use super::identity::Role;
 use super::routes::{
     agent, assets, blobs, channels, events, health, hosts, quarantines, releases, rollouts, status,
-    verbs,
+    stream, verbs,
 };
 
 /// Who may use a route.
@@ -141,6 +141,7 @@ pub const ROUTES: &[Route] = &[
     read("/v1/rollouts/{id}/hosts", || get(rollouts::hosts)),
     read("/v1/rollouts/{id}/events", || get(events::of_rollout)),
     read("/v1/events", || get(events::list)),
+    read("/v1/stream", || get(stream::stream)),
     read("/v1/quarantines", || get(quarantines::list)),
     read("/metrics", || get(health::metrics)),
     open("/healthz", || get(health::healthz)),

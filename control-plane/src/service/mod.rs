@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use self::committer::{Outstanding, Told};
 use self::reducer::Log;
 use crate::clock::Clock;
-use crate::core::{Answer, Core, Input, Output, Token};
+use crate::core::{Answer, Core, Input, LogEnd, Output, Token};
 use crate::store::{EventReader, Store};
 
 /// How many inputs may wait; beyond that callers are told to come back.
@@ -47,6 +47,7 @@ pub struct Service {
     reducer: tokio::task::JoinHandle<()>,
     committer: JoinHandle<()>,
     failed: watch::Receiver<Option<Arc<str>>>,
+    committed: watch::Receiver<LogEnd>,
 }
 
 impl Service {
@@ -71,16 +72,27 @@ impl Service {
         let committer = std::thread::Builder::new()
             .name("commit".to_owned())
             .spawn(move || committer::run(store, work, &told))?;
-        let log = Log { outstanding, committed, reader: log, queue: queue.downgrade() };
+        let log = Log {
+            outstanding,
+            committed: committed.clone(),
+            reader: log,
+            queue: queue.downgrade(),
+        };
         let reducer = reducer::Reducer::new(core, clock, inputs, batches, log);
         let reducer = tokio::spawn(reducer.run(first));
-        Ok(Self { handle: Handle::new(queue), reducer, committer, failed })
+        Ok(Self { handle: Handle::new(queue), reducer, committer, failed, committed })
     }
 
     /// A way to send it inputs.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// How far the log is committed, as it grows.
+    #[must_use]
+    pub fn committed(&self) -> watch::Receiver<LogEnd> {
+        self.committed.clone()
     }
 
     /// Waits until a commit fails, and says why. The process must stop then.

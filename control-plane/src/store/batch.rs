@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use wavegate_proto::ids::{ChannelName, ClosureId, CpEpoch, HostName, RolloutId, WaveIndex};
 
 use crate::core::{
-    DispatchRow, HostRolloutRow, HostSeenRow, LogRow, MarkRow, ProbeFailuresRow, QuarantineRow,
-    ReleaseRow, RolloutRow, WaveRow, Write,
+    DispatchRow, HostRolloutRow, HostSeenRow, LogRow, MarkRow, ProbeFailuresRow, PrunedRow,
+    QuarantineRow, ReleaseRow, RemovedRow, RolloutRow, WaveRow, Write,
 };
 
 type Place = (RolloutId, HostName);
@@ -25,9 +25,12 @@ pub(super) struct Batch {
     /// `None`: the quarantine is cleared.
     pub(super) quarantines: BTreeMap<(ChannelName, ClosureId), Option<QuarantineRow>>,
     pub(super) marks: BTreeMap<(&'static str, String), MarkRow>,
+    pub(super) marks_version: Option<u64>,
     /// `None`: the dispatch is closed.
     pub(super) dispatches: BTreeMap<Place, Option<DispatchRow>>,
     pub(super) releases: Vec<ReleaseRow>,
+    pub(super) pruned: Vec<PrunedRow>,
+    pub(super) removed: Vec<RemovedRow>,
     pub(super) epoch: Option<CpEpoch>,
     pub(super) hosts_seen: BTreeMap<HostName, HostSeenRow>,
 }
@@ -70,6 +73,7 @@ impl Batch {
             Write::Mark(row) => {
                 self.marks.insert(row.content.key(), row);
             }
+            Write::MarksVersion(version) => self.marks_version = Some(version),
             Write::Dispatch(row) => {
                 self.dispatches.insert((row.rollout_id.clone(), row.host.clone()), Some(row));
             }
@@ -77,6 +81,8 @@ impl Batch {
                 self.dispatches.insert((rollout_id, host), None);
             }
             Write::Release(row) => self.releases.push(row),
+            Write::RolloutPruned(row) => self.pruned.push(row),
+            Write::LogRemoved(row) => self.removed.push(row),
             Write::Epoch(epoch) => self.epoch = Some(epoch),
             Write::HostsSeen(rows) => {
                 self.hosts_seen.extend(rows.into_iter().map(|row| (row.host.clone(), row)));

@@ -5,11 +5,10 @@
 use std::path::Path;
 
 use rusqlite::Connection;
-use wavegate_proto::canonical::chain_log;
-use wavegate_proto::ids::{LogSeq, Sha256Hash};
+use wavegate_proto::log_chain::{COMPACTED, Compacted, LogWalk, RemovedRun};
 
 use super::error::StoreError;
-use super::reader::event;
+use super::reader::{EVENT_COLUMNS, event};
 use super::row::Columns;
 use super::schema::{open_read_only, refuse_newer};
 
@@ -31,9 +30,9 @@ pub fn check(path: &Path) -> Result<CheckReport, StoreError> {
     let connection = open_read_only(path)?;
     let mut findings = integrity(&connection)?;
     findings.extend(references(&connection)?);
-    let (rows, chain) = chain(&connection)?;
-    findings.extend(chain);
-    Ok(CheckReport { rows, findings })
+    let log = walk(&connection)?;
+    findings.extend(log.finding);
+    Ok(CheckReport { rows: log.walk.rows(), findings })
 }
 
 fn integrity(connection: &Connection) -> Result<Vec<String>, StoreError> {
@@ -54,32 +53,55 @@ fn references(connection: &Connection) -> Result<Vec<String>, StoreError> {
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Recomputes the chain. Stops at the first row that does not fit: every later one would not either.
-fn chain(connection: &Connection) -> Result<(u64, Option<String>), StoreError> {
-    let mut statement = connection.prepare(
-        "SELECT seq, at, host, rollout_id, kind, actor, synthetic, payload, chain
-         FROM event_log ORDER BY seq",
-    )?;
+/// The log of a database, walked from end to end.
+#[derive(Debug, Clone)]
+pub struct LogReport {
+    /// How far the walk came.
+    pub walk: LogWalk,
+    /// What does not fit, in words; `None`: everything does.
+    pub finding: Option<String>,
+}
+
+/// Recomputes the chain of the log in the database at `path`, without changing it.
+///
+/// # Errors
+/// When it cannot be read at all.
+pub fn check_log(path: &Path) -> Result<LogReport, StoreError> {
+    refuse_newer(path)?;
+    walk(&open_read_only(path)?)
+}
+
+fn walk(connection: &Connection) -> Result<LogReport, StoreError> {
+    // One view of the log, whatever is committed meanwhile.
+    let connection = connection.unchecked_transaction()?;
+    let mut walk = LogWalk::default();
+    walk.announce(removed_runs(&connection)?);
+    let mut statement =
+        connection.prepare(&format!("SELECT {EVENT_COLUMNS} FROM event_log ORDER BY seq"))?;
     let mut found = statement.query([])?;
-    let mut expected = LogSeq(0);
-    let mut previous = Sha256Hash::default();
     while let Some(row) = found.next()? {
-        expected = expected.next();
-        let item = match event(&Columns { table: "event_log", row }) {
-            Ok(item) => item,
-            Err(error) => {
-                return Ok((expected.0 - 1, Some(format!("log row {expected}: {error}"))));
-            }
+        let taken = match event(&Columns { table: "event_log", row }) {
+            Ok(item) => walk.take(&item).map_err(|finding| finding.to_string()),
+            Err(error) => Err(format!("log row {}: {error}", walk.last().next())),
         };
-        if item.seq != expected {
-            let finding = format!("log row {expected} is missing");
-            return Ok((expected.0 - 1, Some(finding)));
-        }
-        previous = chain_log(&previous, &item);
-        if item.chain != previous {
-            let finding = format!("log row {expected}: it was changed, or a row before it");
-            return Ok((expected.0 - 1, Some(finding)));
+        if let Err(finding) = taken {
+            return Ok(LogReport { walk, finding: Some(finding) });
         }
     }
-    Ok((expected.0, None))
+    let finding = walk.finish().err().map(|finding| finding.to_string());
+    Ok(LogReport { walk, finding })
+}
+
+/// What the log says that compaction removed from it.
+pub(super) fn removed_runs(connection: &Connection) -> Result<Vec<RemovedRun>, StoreError> {
+    let mut statement = connection.prepare("SELECT payload FROM event_log WHERE kind = ?1")?;
+    let mut found = statement.query([COMPACTED])?;
+    let mut runs = Vec::new();
+    while let Some(row) = found.next()? {
+        // A row that does not hold what it should is found by the walk.
+        if let Ok(compacted) = (Columns { table: "event_log", row }).json::<Compacted>(0) {
+            runs.extend(compacted.runs);
+        }
+    }
+    Ok(runs)
 }

@@ -10,8 +10,8 @@ use super::batch::Batch;
 use super::error::StoreError;
 use super::row::sql_int;
 use crate::core::{
-    DispatchRow, HostRolloutRow, HostSeenRow, MarkContent, MarkRow, ProbeFailuresRow,
-    QuarantineRow, ReleaseRow, RolloutRow, WaveRow,
+    DispatchRow, HostRolloutRow, HostSeenRow, MarkContent, MarkRow, ProbeFailuresRow, PrunedRow,
+    QuarantineRow, ReleaseRow, RemovedRow, RolloutRow, WaveRow,
 };
 
 /// Writes every derived row of the batch.
@@ -32,6 +32,11 @@ pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), StoreE
         }
     }
     batch.marks.values().try_for_each(|row| mark(connection, row))?;
+    if let Some(version) = batch.marks_version {
+        let set = "INSERT INTO meta (key, value) VALUES ('marks_version', ?1)
+                   ON CONFLICT (key) DO UPDATE SET value = ?1";
+        connection.execute(set, [version.to_string()])?;
+    }
     for ((rollout_id, host), row) in &batch.dispatches {
         match row {
             Some(row) => dispatch(connection, row)?,
@@ -43,7 +48,10 @@ pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), StoreE
         let update = "UPDATE meta SET value = ?1 WHERE key = 'cp_epoch'";
         connection.execute(update, [epoch.to_string()])?;
     }
-    batch.hosts_seen.values().try_for_each(|row| host_seen(connection, row))
+    batch.hosts_seen.values().try_for_each(|row| host_seen(connection, row))?;
+    // Last: what was written about a rollout before it was pruned goes with it.
+    batch.pruned.iter().try_for_each(|row| pruned(connection, row))?;
+    batch.removed.iter().try_for_each(|row| removed(connection, row))
 }
 
 fn rollout(connection: &Connection, row: &RolloutRow) -> Result<(), StoreError> {
@@ -246,6 +254,46 @@ fn release(connection: &Connection, row: &ReleaseRow) -> Result<(), StoreError> 
             json("releases", &row.opened)?,
             json("releases", &row.unchanged)?,
         ])?;
+    Ok(())
+}
+
+/// The tables with rows of a rollout, in an order in which they can go. A new one belongs here.
+const OF_ROLLOUT: [&str; 5] =
+    ["probe_failures", "dispatches", "host_rollouts", "waves", "rollouts"];
+
+fn pruned(connection: &Connection, row: &PrunedRow) -> Result<(), StoreError> {
+    let rollout_id = row.rollout_id.to_string();
+    for table in OF_ROLLOUT {
+        let delete = format!("DELETE FROM {table} WHERE rollout_id = ?1");
+        connection.prepare_cached(&delete)?.execute([&rollout_id])?;
+    }
+    connection
+        .prepare_cached("DELETE FROM marks WHERE subject = ?1 OR subject LIKE ?1 || ' %'")?
+        .execute([&rollout_id])?;
+    connection
+        .prepare_cached(
+            "INSERT INTO pruned_rollouts (rollout_id, content_id, pruned_at, log_seq)
+             VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![
+            rollout_id,
+            row.content_id.0,
+            row.pruned_at.to_string(),
+            sql_int(row.log_seq.0),
+        ])?;
+    Ok(())
+}
+
+fn removed(connection: &Connection, row: &RemovedRow) -> Result<(), StoreError> {
+    let (first, last) = (sql_int(row.run.first.0), sql_int(row.run.last.0));
+    connection
+        .prepare_cached("DELETE FROM event_log WHERE seq BETWEEN ?1 AND ?2")?
+        .execute([first, last])?;
+    connection
+        .prepare_cached(
+            "INSERT INTO log_removed (first_seq, last_seq, chain, log_seq) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![first, last, row.run.chain.0, sql_int(row.log_seq.0)])?;
     Ok(())
 }
 

@@ -10,8 +10,8 @@ use super::error::StoreError;
 use super::row::Columns;
 use super::schema::Opened;
 use crate::core::{
-    DispatchRow, HostRolloutRow, HostSeenRow, LogEnd, MarkContent, MarkRow, QuarantineRow,
-    ReleaseRow, RolloutRow, Stored,
+    DispatchRow, HostRolloutRow, HostSeenRow, LogEnd, MarkContent, MarkRow, PrunedRow,
+    QuarantineRow, ReleaseRow, RolloutRow, Stored,
 };
 
 /// Everything that is read back, and the end of the log.
@@ -30,7 +30,9 @@ pub(super) fn stored(
         host_rollouts: rows(connection, "host_rollouts", HOST_ROLLOUTS, host_rollout)?,
         quarantines: rows(connection, "quarantines", QUARANTINES, quarantine)?,
         marks: rows(connection, "marks", MARKS, mark)?,
+        marks_version: marks_version(connection)?,
         dispatches: rows(connection, "dispatches", DISPATCHES, dispatch)?,
+        pruned: rows(connection, "pruned_rollouts", PRUNED_ROLLOUTS, pruned)?,
         hosts_seen: rows(connection, "hosts", HOSTS, host_seen)?,
     };
     Ok((stored, tail))
@@ -129,6 +131,17 @@ fn quarantine(columns: &Columns<'_>) -> Result<QuarantineRow, StoreError> {
     Ok(QuarantineRow { document: columns.json(0)?, log_seq: columns.log_seq(1)? })
 }
 
+/// Highest of what was noted and what the marks say: a database made from its log has only these.
+fn marks_version(connection: &Connection) -> Result<u64, StoreError> {
+    let version: i64 = connection.query_row(
+        "SELECT max(ifnull((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'marks_version'), 0),
+                    ifnull((SELECT max(version) FROM marks), 0))",
+        [],
+        |row| row.get(0),
+    )?;
+    u64::try_from(version).map_err(|e| StoreError::malformed("meta", e))
+}
+
 const MARKS: &str =
     "SELECT kind, subject, document, version, log_seq FROM marks ORDER BY kind, subject";
 
@@ -163,6 +176,18 @@ fn dispatch(columns: &Columns<'_>) -> Result<DispatchRow, StoreError> {
         issued_at: columns.text(4)?,
         expires_at: columns.text(5)?,
         log_seq: columns.log_seq(6)?,
+    })
+}
+
+const PRUNED_ROLLOUTS: &str =
+    "SELECT rollout_id, content_id, pruned_at, log_seq FROM pruned_rollouts ORDER BY rollout_id";
+
+fn pruned(columns: &Columns<'_>) -> Result<PrunedRow, StoreError> {
+    Ok(PrunedRow {
+        rollout_id: columns.text(0)?,
+        content_id: columns.hash(1)?,
+        pruned_at: columns.text(2)?,
+        log_seq: columns.log_seq(3)?,
     })
 }
 

@@ -4,7 +4,7 @@
 //! - [`writer`] commits, `batch` orders what is committed, `derived` holds its statements;
 //! - `load` reads everything back at a start;
 //! - [`reader`] serves the event list from connections of its own;
-//! - [`check`] verifies a database at rest.
+//! - [`check`] verifies a database at rest, [`rebuild`] makes one anew from the log.
 //!
 //! Not here: what is written (see [`crate::core`]), when (see [`crate::service`]).
 
@@ -14,6 +14,7 @@ mod derived;
 pub mod error;
 mod load;
 pub mod reader;
+pub mod rebuild;
 mod row;
 pub mod schema;
 pub mod writer;

@@ -11,19 +11,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, params};
 use tokio::sync::Semaphore;
 use wavegate_proto::ids::{HostName, LogSeq, RolloutId};
-use wavegate_proto::wire::operator::{EventItem, Page};
+use wavegate_proto::log_chain::RemovedRun;
+use wavegate_proto::wire::operator::EventItem;
 
 use super::error::StoreError;
 use super::load;
 use super::row::{Columns, sql_int};
 use super::schema::open_read_only;
-use crate::core::LogEnd;
+use crate::core::{KEPT_KINDS, LogEnd};
 
 /// How many rows one page may look at, whatever it finds.
 const MAX_SCANNED_ROWS: u64 = 50_000;
 
 /// How many pages are read at once.
 const MAX_CONNECTIONS: usize = 4;
+
+/// The columns that [`event`] reads.
+pub(super) const EVENT_COLUMNS: &str =
+    "seq, at, host, rollout_id, kind, actor, synthetic, payload, chain";
 
 macro_rules! page_sql {
     () => {
@@ -62,6 +67,15 @@ pub struct EventQuery {
     pub kind: Option<String>,
 }
 
+/// One page of events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventPage {
+    /// The rows.
+    pub items: Vec<EventItem>,
+    /// Where the next page begins; `None`: there is no more.
+    pub next: Option<LogSeq>,
+}
+
 /// A small pool of connections that cannot write. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct EventReader {
@@ -85,20 +99,66 @@ impl EventReader {
     ///
     /// # Errors
     /// What SQLite says, or a malformed row.
-    pub async fn page(&self, query: EventQuery) -> Result<Page<EventItem>, StoreError> {
+    pub async fn page(&self, query: EventQuery) -> Result<EventPage, StoreError> {
         self.read(move |connection| read_page(connection, &query)).await
     }
 
-    /// Whether the log has this row with this chain.
+    /// Whether the log has this row with this chain, or had it before it was compacted.
     ///
     /// # Errors
     /// What SQLite says.
     pub async fn has(&self, end: LogEnd) -> Result<bool, StoreError> {
         self.read(move |connection| {
-            let sql = "SELECT EXISTS (SELECT 1 FROM event_log WHERE seq = ?1 AND chain = ?2)";
+            let sql = "SELECT EXISTS (SELECT 1 FROM event_log WHERE seq = ?1 AND chain = ?2)
+                OR EXISTS (SELECT 1 FROM log_removed WHERE ?1 BETWEEN first_seq AND last_seq
+                           AND (last_seq <> ?1 OR chain = ?2))";
             let mut statement = connection.prepare_cached(sql)?;
             let row = params![sql_int(end.seq.0), end.chain.0];
             Ok(statement.query_row(row, |row| row.get(0))?)
+        })
+        .await
+    }
+
+    /// The row that pruned a rollout last; 0: none has been.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn last_pruned(&self) -> Result<LogSeq, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT coalesce(max(log_seq), 0) FROM pruned_rollouts";
+            let mut rows = connection.prepare_cached(sql)?;
+            let mut found = rows.query([])?;
+            let row = found.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+            Columns { table: "pruned_rollouts", row }.log_seq(0)
+        })
+        .await
+    }
+
+    /// Which of `count` rows from `from` on are of pruned rollouts and not needed for anything else.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub async fn removable(&self, from: LogSeq, count: u64) -> Result<Vec<RemovedRun>, StoreError> {
+        self.read(move |connection| {
+            let kept = KEPT_KINDS.map(|kind| format!("'{kind}'")).join(", ");
+            let sql = format!(
+                "SELECT seq, chain FROM event_log WHERE seq BETWEEN ?1 AND ?2
+                 AND rollout_id IN (SELECT rollout_id FROM pruned_rollouts)
+                 AND kind NOT IN ({kept}) ORDER BY seq"
+            );
+            let mut statement = connection.prepare_cached(&sql)?;
+            let last = from.0.saturating_add(count.saturating_sub(1));
+            let mut rows = statement.query([sql_int(from.0), sql_int(last)])?;
+            let mut runs: Vec<RemovedRun> = Vec::new();
+            while let Some(row) = rows.next()? {
+                let columns = Columns { table: "event_log", row };
+                let (seq, chain) = (columns.log_seq(0)?, columns.hash(1)?);
+                match runs.last_mut() {
+                    Some(run) if run.last.next() == seq => (run.last, run.chain) = (seq, chain),
+                    Some(_) | None => runs.push(RemovedRun { first: seq, last: seq, chain }),
+                }
+            }
+            Ok(runs)
         })
         .await
     }
@@ -156,7 +216,7 @@ impl Window {
     }
 }
 
-fn read_page(connection: &Connection, query: &EventQuery) -> Result<Page<EventItem>, StoreError> {
+fn read_page(connection: &Connection, query: &EventQuery) -> Result<EventPage, StoreError> {
     let last = load::tail(connection)?.seq.0;
     let window = Window::of(query.range, last);
     let sql = match query.range {
@@ -180,7 +240,7 @@ fn read_page(connection: &Connection, query: &EventQuery) -> Result<Page<EventIt
     }
     let next =
         if items.len() > query.limit { items.pop().map(|item| item.seq.0) } else { window.beyond };
-    Ok(Page { items, next_cursor: next.map(|seq| seq.to_string()) })
+    Ok(EventPage { items, next: next.map(LogSeq) })
 }
 
 /// A log row, from the columns in the order of the table.

@@ -5,8 +5,6 @@
 use std::path::Path;
 
 use rusqlite::{Connection, params};
-use wavegate_proto::canonical::chain_log;
-use wavegate_proto::ids::Sha256Hash;
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::operator::EventItem;
 
@@ -43,12 +41,23 @@ impl Store {
             return Ok(());
         }
         let mut batch = Batch::new(writes);
+        if batch.removed.is_empty() {
+            return self.commit_batch(&mut batch);
+        }
+        // SQLite would look through every derived table for each log row that goes, to see whether one
+        // names it. Rows that are named are not removed (see `EventReader::removable`).
+        self.connection.pragma_update(None, "foreign_keys", false)?;
+        self.commit_batch(&mut batch)?;
+        Ok(self.connection.pragma_update(None, "foreign_keys", true)?)
+    }
+
+    fn commit_batch(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         let transaction = self.connection.transaction()?;
         let mut tail = self.tail;
         for row in std::mem::take(&mut batch.log) {
             tail = append(&transaction, tail, row)?;
         }
-        derived::write(&transaction, &batch)?;
+        derived::write(&transaction, batch)?;
         transaction.commit()?;
         self.tail = tail;
         Ok(())
@@ -85,18 +94,13 @@ fn append(connection: &Connection, tail: LogEnd, row: LogRow) -> Result<LogEnd, 
     if row.seq != tail.seq.next() {
         return Err(StoreError::Gap { last: tail.seq, got: row.seq });
     }
-    let item = EventItem {
-        seq: row.seq,
-        at: row.at,
-        host: row.host,
-        rollout_id: row.rollout_id,
-        kind: row.kind.to_owned(),
-        actor: row.actor,
-        synthetic: row.synthetic,
-        payload: row.payload,
-        chain: Sha256Hash::default(),
-    };
-    let chain = chain_log(&tail.chain, &item);
+    let item = row.chained(&tail.chain);
+    insert(connection, &item)?;
+    Ok(LogEnd { seq: item.seq, chain: item.chain })
+}
+
+/// Writes a row that has been chained.
+pub(super) fn insert(connection: &Connection, item: &EventItem) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "INSERT INTO event_log
@@ -112,7 +116,7 @@ fn append(connection: &Connection, tail: LogEnd, row: LogRow) -> Result<LogEnd, 
             item.actor,
             item.synthetic,
             item.payload.to_string(),
-            chain.0,
+            item.chain.0,
         ])?;
-    Ok(LogEnd { seq: item.seq, chain })
+    Ok(())
 }

@@ -10,5 +10,7 @@ mod agents;
 mod events;
 mod process;
 mod publishing;
+mod rebuild;
 mod roles;
 mod store;
+mod stream;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use wavegate_control_plane::app::{self, Running};
 use wavegate_control_plane::clock::wall;
-use wavegate_control_plane::config::{DEFAULT_MAX_BLOB_BYTES, Settings};
+use wavegate_control_plane::config::{DEFAULT_MAX_BLOB_BYTES, DEFAULT_RETAIN_SECS, Settings};
 use wavegate_control_plane::server::tls::install_crypto_provider;
 
 use crate::fleet::{Authority, Certificate, Plan, TestFleet};
@@ -43,6 +43,7 @@ pub(crate) fn settings(dir: &Path) -> Settings {
         heartbeat_secs: 1,
         poll_secs: 1,
         max_blob_bytes: DEFAULT_MAX_BLOB_BYTES,
+        retain_secs: DEFAULT_RETAIN_SECS,
     }
 }
 
@@ -88,9 +89,15 @@ impl TestPlane {
 
     /// Stops it and starts it again on the same state.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_with(|_| {}).await
+    }
+
+    pub(crate) async fn restart_with(self, change: impl FnOnce(&mut Settings)) -> Self {
         let Self { fleet, dir, running } = self;
         running.stop().await.unwrap();
-        let running = app::start(&settings(dir.path())).await.unwrap();
+        let mut settings = settings(dir.path());
+        change(&mut settings);
+        let running = app::start(&settings).await.unwrap();
         Self { fleet, dir, running }
     }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use wavegate_control_plane::core::{
     DispatchRow, HostRolloutRow, HostSeenRow, LogRow, MarkContent, MarkRow, PlacementMarks,
-    ProbeFailuresRow, QuarantineRow, ReleaseRow, RolloutRow, Stored, WaveRow, Write,
+    ProbeFailuresRow, PrunedRow, QuarantineRow, ReleaseRow, RolloutRow, Stored, WaveRow, Write,
 };
 use wavegate_control_plane::store::check::check;
 use wavegate_control_plane::store::{DATABASE_FILE, Store, StoreError};
@@ -175,6 +175,15 @@ fn marks(log_seq: u64) -> Vec<MarkRow> {
     contents.into_iter().map(row).collect()
 }
 
+fn pruned(log_seq: u64) -> PrunedRow {
+    PrunedRow {
+        rollout_id: "stable@r0".parse().unwrap(),
+        content_id: Sha256Hash::of(b"content"),
+        pruned_at: at(6),
+        log_seq: LogSeq(log_seq),
+    }
+}
+
 /// Every kind of row.
 fn everything() -> Vec<Write> {
     let wave = WaveRow {
@@ -195,9 +204,11 @@ fn everything() -> Vec<Write> {
         log(2),
         Write::Release(release(1, 1)),
         Write::Release(release(2, 2)),
+        Write::RolloutPruned(pruned(1)),
         Write::HostsSeen(vec![seen()]),
     ];
     writes.extend(marks(1).into_iter().map(Write::Mark));
+    writes.push(Write::MarksVersion(8));
     writes
 }
 
@@ -222,7 +233,9 @@ fn e2_what_was_written_is_read_back() {
         host_rollouts: vec![host_rollout(1)],
         quarantines: vec![quarantine(1)],
         marks: marks(1),
+        marks_version: 8,
         dispatches: vec![dispatch(1)],
+        pruned: vec![pruned(1)],
         hosts_seen: vec![seen()],
     };
     assert_eq!(stored, expected);
@@ -321,6 +334,8 @@ fn every_derived_row_refers_to_the_log_and_the_log_has_no_secondary_index() {
         "quarantines",
         "dispatches",
         "releases",
+        "pruned_rollouts",
+        "log_removed",
     ];
     for table in derived {
         let sql = "SELECT \"notnull\" OR pk FROM pragma_table_info(?1) WHERE name = 'log_seq'";

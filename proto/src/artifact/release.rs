@@ -4,6 +4,7 @@
 //! Not here: `ref-conflict` (only who remembers earlier releases can see it, by
 //! [`ReleaseRollout::content_id`]), and the blobs, which are checked by their hash.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
@@ -16,6 +17,7 @@ use crate::artifact::fleet::{FleetDocument, MAX_FLEET_BYTES};
 use crate::artifact::header::{MAX_HEADER_BYTES, RolloutHeader};
 use crate::artifact::hosts_table::HostsTable;
 use crate::artifact::received::{Claims, Received};
+use crate::artifact::release_dir;
 use crate::artifact::rules::{RuleCode, VerifyContext, Violation};
 use crate::artifact::verified::Verified;
 use crate::canonical::canonical_bytes;
@@ -68,6 +70,26 @@ impl Release {
     pub fn blobs(&self) -> BTreeSet<BlobId> {
         let entries = self.rollouts.values().flat_map(|rollout| &rollout.hosts);
         entries.flat_map(|entry| [entry.closure.blob(), entry.checks]).flatten().collect()
+    }
+
+    /// Its files by their names in a release folder, signatures as they are written there.
+    pub fn named_files(&self) -> impl Iterator<Item = (String, Cow<'_, [u8]>)> {
+        let signed = |path: String, bytes, sig: &SignatureFile| {
+            [(release_dir::signature_of(&path), Cow::Owned(sig.to_bytes())), (path, bytes)]
+        };
+        let fleet = signed(
+            release_dir::FLEET.to_owned(),
+            Cow::Borrowed(&self.fleet_bytes[..]),
+            &self.fleet_sig,
+        );
+        let rollouts = self.rollouts.values().flat_map(move |rollout| {
+            let id = rollout.header.rollout_id();
+            let header = Cow::Borrowed(&rollout.header_bytes[..]);
+            let sig = SignatureFile::new(rollout.signatures.clone());
+            let hosts = (release_dir::hosts(&id), Cow::Borrowed(rollout.hosts_bytes()));
+            signed(release_dir::header(&id), header, &sig).into_iter().chain([hosts])
+        });
+        fleet.into_iter().chain(rollouts)
     }
 
     /// The files it was made of.

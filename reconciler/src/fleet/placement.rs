@@ -5,7 +5,7 @@ use wavegate_proto::artifact::entry::HostEntry;
 use wavegate_proto::event::FailureClass;
 use wavegate_proto::ids::Attempt;
 use wavegate_proto::record::{HostRecord, HostState};
-use wavegate_proto::time::{Mono, Timestamp};
+use wavegate_proto::time::{Mono, Now, Timestamp};
 use wavegate_proto::wire::operator::MarkBy;
 use wavegate_state_machine::host::JournalBook;
 
@@ -39,7 +39,7 @@ pub struct Placement {
     /// Infrastructure failures, lapsed leases and refused dispatches so far.
     pub infra_failures: u32,
     /// When an infrastructure failure may be tried again.
-    pub retry_at: Option<Mono>,
+    pub retry_at: Option<RetryAt>,
     /// Whether it has been in flight for longer than its policy explains, silent or not (G6).
     pub lost: bool,
     /// Whether it has converged and runs something else since (G26).
@@ -81,6 +81,23 @@ pub struct Lease {
     pub expires_at: Timestamp,
     /// When it lapses.
     pub expires: Mono,
+}
+
+/// When a host may be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryAt {
+    /// For people, and for the next process.
+    pub wall: Timestamp,
+    /// What decides.
+    pub mono: Mono,
+}
+
+impl RetryAt {
+    /// `secs` seconds from now.
+    #[must_use]
+    pub fn after(now: Now, secs: u64) -> Self {
+        Self { wall: now.wall.plus_secs(secs), mono: now.mono.plus_secs(secs) }
+    }
 }
 
 /// Why a host is left out of a rollout.

@@ -68,6 +68,21 @@ impl Fleet {
         untouched
     }
 
+    /// Takes a rollout away with everything in it, and hosts that nothing names any more.
+    pub fn remove_rollout(&mut self, rollout_id: &RolloutId) {
+        let Some(rollout) = self.rollouts.remove(rollout_id) else { return };
+        self.retire_budgets(rollout_id);
+        for name in rollout.placements.keys() {
+            let Some(host) = self.hosts.get_mut(name) else { continue };
+            host.rollouts.retain(|(_, id)| id != rollout_id);
+            let unnamed = host.member.is_none() && host.rollouts.is_empty();
+            self.refresh(name);
+            if unnamed {
+                self.hosts.remove(name);
+            }
+        }
+    }
+
     /// Changes a host's place in a rollout.
     pub fn change<T>(
         &mut self,

@@ -9,6 +9,6 @@ pub(super) fn check(candidate: &Candidate<'_>, now: Now) -> Option<Hold> {
     if placement.infra_failures > candidate.rollout.policy().infra_retries {
         return Some(Hold::RetriesUsedUp);
     }
-    let retry_at = placement.retry_at?;
+    let retry_at = placement.retry_at?.mono;
     (now.mono < retry_at).then(|| Hold::BackOff { until: now.wall_at(retry_at) })
 }

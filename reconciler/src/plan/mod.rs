@@ -140,7 +140,9 @@ fn plan_rollout(
     for wave in rollout.waves_with_candidates() {
         let mut last = None;
         for name in rollout.candidates(wave) {
-            let Some(held) = consider(fleet, (rollout, window), name, now, planned, plan) else { continue };
+            let Some(held) = consider(fleet, (rollout, window), name, now, planned, plan) else {
+                continue;
+            };
             let whole_wave = held.host.is_none();
             plan.report.held.push(held);
             if whole_wave {

@@ -8,7 +8,7 @@ use wavegate_reconciler::fleet::recovering::Recovering;
 use wavegate_reconciler::gates::Gate;
 
 use crate::scene::{Case, Scene, table};
-use crate::spec::{OFFLINE_AFTER_SECS, START, Spec, id, name};
+use crate::spec::{OFFLINE_AFTER_SECS, START, Spec, id, name, retry_at};
 
 fn one_host() -> Scene {
     let mut scene = Scene::with(Spec::waves(1));
@@ -162,7 +162,7 @@ fn retry_holds_until_the_back_off_is_over_and_when_the_retries_are_used_up() {
     fn again(scene: &mut Scene, infra_failures: u32, retry_in_millis: Option<u64>) {
         scene.edit("stable@r1", "a", |placement| {
             placement.infra_failures = infra_failures;
-            placement.retry_at = retry_in_millis.map(|millis| START.plus_millis(millis));
+            placement.retry_at = retry_in_millis.map(|millis| retry_at(START.plus_millis(millis)));
         });
     }
     let cases: [Case; 6] = [

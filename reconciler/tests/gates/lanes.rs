@@ -10,7 +10,7 @@ use wavegate_reconciler::plan::{Action, plan};
 
 use crate::budgets::counts_in;
 use crate::scene::{Change, Scene};
-use crate::spec::{OFFLINE_AFTER_SECS, START, Spec, channel, closure, id, name, wall};
+use crate::spec::{OFFLINE_AFTER_SECS, START, Spec, channel, closure, id, name, retry_at, wall};
 
 /// `z` of `stable@r2` is held by every gate there is.
 fn everything_holds() -> Scene {
@@ -39,7 +39,7 @@ fn everything_holds() -> Scene {
     };
     let quarantine = Quarantine { document, log_seq: wavegate_proto::ids::LogSeq(1) };
     scene.fleet.quarantines.insert((channel("stable"), closure("stable@r2")), quarantine);
-    scene.edit("stable@r2", "z", |p| p.retry_at = Some(START.plus_secs(86_400)));
+    scene.edit("stable@r2", "z", |p| p.retry_at = Some(retry_at(START.plus_secs(86_400))));
     scene.rollout("stable@r2").state = RolloutState::Failed;
     scene.wait_millis((3600 + OFFLINE_AFTER_SECS) * 1000);
     scene.fleet.recovering.unreported.insert(name("z"));

@@ -6,10 +6,15 @@ use wavegate_proto::artifact::policy::{Budget, Limit, Policy, Wave};
 use wavegate_proto::event::FailurePolicy;
 use wavegate_proto::ids::{ChannelName, ClosureId, HostName, RolloutId, Sha256Hash};
 use wavegate_proto::time::{Mono, Timestamp};
+use wavegate_reconciler::fleet::placement::RetryAt;
 
 /// The tests begin a day after the start of the process.
 pub(crate) const START: Mono = Mono::from_millis(86_400_000);
 pub(crate) const OFFLINE_AFTER_SECS: u64 = 180;
+
+pub(crate) fn retry_at(mono: Mono) -> RetryAt {
+    RetryAt { wall: wall(), mono }
+}
 
 pub(crate) fn wall() -> Timestamp {
     "2026-11-21T09:00:00Z".parse().unwrap()

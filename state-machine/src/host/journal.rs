@@ -172,13 +172,31 @@ impl JournalBook {
     pub fn refused(&mut self, id: JournalId, entry: &JournalEntry, reason: &str) {
         let open = self.open_for(id);
         let bytes = journal_bytes(entry);
-        open.head_if_accepted = Some(chain_journal_bytes(&open.head, &bytes));
-        open.head = chain_journal(&open.head, &refused_form(entry));
-        open.refused.insert(entry.seq, reason.to_owned());
-        while open.refused.len() > MAX_REFUSED {
-            open.refused.pop_first();
-        }
+        let head_if_accepted = Some(chain_journal_bytes(&open.head, &bytes));
+        open.refuse(&refused_form(entry), reason, head_if_accepted);
         open.note(entry.seq, &bytes);
+    }
+
+    /// Notes again what was noted by [`Self::refused`], of which only the `refused` form of the entry
+    /// and the other head are left.
+    pub fn refused_before(
+        &mut self,
+        id: JournalId,
+        refused: &JournalEntry,
+        reason: &str,
+        head_if_accepted: Option<Sha256Hash>,
+    ) {
+        let open = self.open_for(id);
+        open.refuse(refused, reason, head_if_accepted);
+        open.last_seq = refused.seq;
+        // Digests stand without a gap up to the last entry.
+        open.recent.clear();
+    }
+
+    /// The head had the last entry been accepted; `None`: it was.
+    #[must_use]
+    pub fn head_if_accepted(&self) -> Option<Sha256Hash> {
+        self.open.as_ref()?.head_if_accepted
     }
 
     /// What `head`, named by an agent, says about its journal. Not judged beyond an unanswered seq.
@@ -216,6 +234,20 @@ impl JournalBook {
 }
 
 impl OpenJournal {
+    fn refuse(
+        &mut self,
+        refused: &JournalEntry,
+        reason: &str,
+        head_if_accepted: Option<Sha256Hash>,
+    ) {
+        self.head_if_accepted = head_if_accepted;
+        self.head = chain_journal(&self.head, refused);
+        self.refused.insert(refused.seq, reason.to_owned());
+        while self.refused.len() > MAX_REFUSED {
+            self.refused.pop_first();
+        }
+    }
+
     fn judge_known(&self, entry: &JournalEntry) -> Admission {
         if let Some(reason) = self.refused.get(&entry.seq) {
             let as_refused = matches!(entry.event, Event::Refused);

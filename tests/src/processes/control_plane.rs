@@ -59,6 +59,16 @@ impl<'a> ControlPlane<'a> {
         assert_eq!(process.end(STOP).code(), Some(0), "a stop in order");
     }
 
+    /// The log verifies, and gives every derived table as it stands; while it runs.
+    pub fn check_log(&self) {
+        let into = self.folder.path("rebuilt.db");
+        let mut rebuild = wavegate();
+        rebuild.args(["cp", "rebuild", "--state-dir"]).arg(self.folder.control_plane_state());
+        expect_fine(rebuild.arg("--into").arg(&into));
+        fs::remove_file(&into).unwrap();
+        expect_fine(wavegate().args(["log", "verify", "--url", &self.status_url]));
+    }
+
     pub fn reader(&self) -> Reader {
         Reader::new(&self.status_url)
     }
@@ -99,6 +109,12 @@ fn launch(
     };
     let (url, status_url) = (address("listening ")?, address("status ")?);
     Ok((process, url, status_url))
+}
+
+fn expect_fine(command: &mut std::process::Command) {
+    let output = command.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
 /// `127.0.0.1:41231` of `https://127.0.0.1:41231`.

@@ -28,6 +28,7 @@ impl ControlPlane {
             fleet: "demo".parse().unwrap(),
             heartbeat_secs: HEARTBEAT_SECS,
             version: "sim".to_owned(),
+            retain_secs: 90 * 86_400,
             next_epoch: CpEpoch(uuid::Uuid::from_u128(fresh.0.as_u128() ^ u128::MAX)),
             echo_key: EchoKey([7; 32]),
         };

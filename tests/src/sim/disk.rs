@@ -1,17 +1,24 @@
 //! What the control plane has committed. A batch is applied whole, and each derived row must name a
-//! row of the log that was written with it (D2).
+//! row of the log that was written with it (D2). What is derived can be folded again from the log, and
+//! comes out row for row the same.
 //!
 //! Not here: SQLite (see the store's own tests).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use wavegate_control_plane::core::rebuild::{Artifacts, PRUNED, Rebuild};
 use wavegate_control_plane::core::{
-    DispatchRow, HostRolloutRow, HostSeenRow, LogEnd, LogRow, MarkRow, ProbeFailuresRow,
-    QuarantineRow, ReleaseRow, RolloutRow, Stored, Write,
+    CoreConfig, DispatchRow, EchoKey, HostRolloutRow, HostSeenRow, KEPT_KINDS, LogEnd, LogRow,
+    MarkContent, MarkRow, ProbeFailuresRow, PrunedRow, QuarantineRow, ReleaseRow, RemovedRow,
+    RolloutRow, Stored, WaveRow, Write,
 };
+use wavegate_proto::artifact::release::Release;
 use wavegate_proto::ids::{
-    ChannelName, ClosureId, CpEpoch, HostName, LogSeq, RolloutId, Sha256Hash,
+    ChannelName, ClosureId, CpEpoch, HostName, LogSeq, RolloutId, Sha256Hash, WaveIndex,
 };
+use wavegate_proto::log_chain::{LogWalk, RemovedRun};
+use wavegate_proto::wire::operator::EventItem;
 
 /// What has been committed.
 #[derive(Debug, Clone, Default)]
@@ -26,8 +33,14 @@ pub struct Disk {
     pub host_rollouts: BTreeMap<(RolloutId, HostName), HostRolloutRow>,
     quarantines: BTreeMap<(ChannelName, ClosureId), QuarantineRow>,
     marks: BTreeMap<(&'static str, String), MarkRow>,
+    marks_version: u64,
     hosts_seen: BTreeMap<HostName, HostSeenRow>,
     release: Option<ReleaseRow>,
+    waves: BTreeMap<(RolloutId, WaveIndex), WaveRow>,
+    pruned: BTreeMap<RolloutId, PrunedRow>,
+    removed: BTreeMap<LogSeq, RemovedRow>,
+    /// The files of adopted releases, beside the database.
+    artifacts: BTreeMap<Sha256Hash, Arc<[u8]>>,
 }
 
 impl Disk {
@@ -53,7 +66,7 @@ impl Disk {
             Write::Log(row) => {
                 assert_eq!(row.seq, self.last_seq().next(), "the log has no gaps");
                 let before = self.log_end().chain;
-                self.chain.push(Sha256Hash::of(format!("{before}{row:?}").as_bytes()));
+                self.chain.push(row.clone().chained(&before).chain);
                 self.log.push(row);
             }
             Write::Rollout(row) => drop(self.rollouts.insert(row.rollout_id.clone(), row)),
@@ -72,22 +85,78 @@ impl Disk {
                 self.quarantines.remove(&(channel, closure));
             }
             Write::Mark(row) => drop(self.marks.insert(row.content.key(), row)),
+            Write::MarksVersion(version) => self.marks_version = version,
             Write::Dispatch(row) => {
                 self.dispatches.insert((row.rollout_id.clone(), row.host.clone()), row);
             }
             Write::DispatchClosed { rollout_id, host } => {
                 self.dispatches.remove(&(rollout_id, host));
             }
+            Write::RolloutPruned(row) => self.prune(row),
+            Write::LogRemoved(row) => self.remove_from_log(row),
             Write::Epoch(epoch) => self.epoch = Some(epoch),
             Write::Release(row) => self.release = Some(row),
             Write::ProbeFailures(row) => {
-                self.probe_failures.insert((row.rollout_id.clone(), row.host.clone()), row);
+                let place = (row.rollout_id.clone(), row.host.clone());
+                if row.failing.is_empty() {
+                    self.probe_failures.remove(&place);
+                } else {
+                    self.probe_failures.insert(place, row);
+                }
             }
             Write::HostsSeen(rows) => {
                 self.hosts_seen.extend(rows.into_iter().map(|row| (row.host.clone(), row)));
             }
-            Write::Wave(_) => {}
+            Write::Wave(row) => drop(self.waves.insert((row.rollout_id.clone(), row.wave), row)),
         }
+    }
+
+    /// Keeps the files of a release that is about to be adopted.
+    pub fn keep(&mut self, release: &Release) {
+        for (_, bytes) in release.named_files() {
+            self.artifacts.entry(Sha256Hash::of(&bytes)).or_insert_with(|| bytes.into());
+        }
+    }
+
+    /// Folds the log into empty tables, which must come out as they stand here.
+    ///
+    /// # Panics
+    /// When they do not.
+    pub fn check_rebuild(&self) {
+        let config = CoreConfig {
+            fleet: "demo".parse().unwrap(),
+            heartbeat_secs: 30,
+            version: "rebuild".to_owned(),
+            retain_secs: u64::MAX,
+            next_epoch: CpEpoch(uuid::Uuid::nil()),
+            echo_key: EchoKey([0; 32]),
+        };
+        let is_pruned = |row: &&LogRow| row.kind == PRUNED;
+        let pruned = self.log.iter().filter(is_pruned).filter_map(|row| row.rollout_id.clone());
+        let mut rebuild = Rebuild::new(config, self, pruned.collect());
+        let (mut again, mut walk) = (Self::default(), LogWalk::default());
+        walk.announce(self.removed.values().map(|row| row.run));
+        for (row, chain) in self.log.iter().zip(&self.chain) {
+            let row = EventItem { chain: *chain, ..row.clone().chained(chain) };
+            walk.take(&row).unwrap_or_else(|finding| panic!("{finding}"));
+            let derived = rebuild.fold(&row).unwrap_or_else(|error| panic!("{error}: {row:#?}"));
+            derived.into_iter().for_each(|write| again.apply(write));
+        }
+        walk.finish().unwrap_or_else(|finding| panic!("{finding}"));
+        assert_eq!(again.pruned, self.pruned, "pruned_rollouts");
+        assert_eq!(again.removed, self.removed, "log_removed");
+        assert_eq!(again.rollouts, self.rollouts, "rollouts");
+        assert_eq!(again.waves, self.waves, "waves");
+        for (place, row) in &self.host_rollouts {
+            assert_eq!(again.host_rollouts.get(place), Some(row), "host_rollouts");
+        }
+        assert_eq!(again.host_rollouts.len(), self.host_rollouts.len(), "host_rollouts");
+        assert_eq!(again.quarantines, self.quarantines, "quarantines");
+        assert_eq!(again.marks, self.marks, "marks");
+        assert_eq!(again.probe_failures, self.probe_failures, "probe_failures");
+        assert_eq!(again.dispatches, self.dispatches, "dispatches");
+        assert_eq!(again.release, self.release, "releases");
+        assert_eq!(again.epoch, self.epoch, "the epoch");
     }
 
     pub fn log_end(&self) -> LogEnd {
@@ -97,8 +166,56 @@ impl Disk {
 
     /// Whether the log has this row with this chain.
     pub fn has(&self, end: LogEnd) -> bool {
-        let before = end.seq.0.checked_sub(1).and_then(|index| usize::try_from(index).ok());
-        before.and_then(|index| self.chain.get(index)) == Some(&end.chain)
+        match self.log.binary_search_by(|row| row.seq.cmp(&end.seq)) {
+            Ok(index) => self.chain.get(index) == Some(&end.chain),
+            Err(_) => self.removed.range(..=end.seq).next_back().is_some_and(|(_, removed)| {
+                let last = removed.run.last;
+                end.seq < last || (end.seq == last && end.chain == removed.run.chain)
+            }),
+        }
+    }
+
+    fn prune(&mut self, row: PrunedRow) {
+        let id = &row.rollout_id;
+        self.rollouts.remove(id);
+        self.waves.retain(|(of, _), _| of != id);
+        self.host_rollouts.retain(|(of, _), _| of != id);
+        self.probe_failures.retain(|(of, _), _| of != id);
+        self.dispatches.retain(|(of, _), _| of != id);
+        self.marks.retain(|_, mark| match &mark.content {
+            MarkContent::Rollout(of, _) | MarkContent::Approval(of, _, _) => of != id,
+            MarkContent::Hold(..) => true,
+        });
+        self.pruned.insert(id.clone(), row);
+    }
+
+    fn remove_from_log(&mut self, row: RemovedRow) {
+        let goes = |seq: LogSeq| (row.run.first..=row.run.last).contains(&seq);
+        let stays: Vec<bool> = self.log.iter().map(|row| !goes(row.seq)).collect();
+        let mut stay = stays.iter().copied();
+        self.chain.retain(|_| stay.next().unwrap_or(true));
+        self.log.retain(|row| !goes(row.seq));
+        self.removed.insert(row.run.first, row);
+    }
+
+    /// The rows of pruned rollouts that nothing needs, with the chain values of the last of each run.
+    pub fn removable(&self) -> Vec<RemovedRun> {
+        let mut runs: Vec<RemovedRun> = Vec::new();
+        for (row, chain) in self.log.iter().zip(&self.chain) {
+            let pruned = row.rollout_id.as_ref().is_some_and(|id| self.pruned.contains_key(id));
+            if !pruned || KEPT_KINDS.contains(&row.kind) {
+                continue;
+            }
+            match runs.last_mut() {
+                Some(run) if run.last.next() == row.seq => {
+                    (run.last, run.chain) = (row.seq, *chain);
+                }
+                Some(_) | None => {
+                    runs.push(RemovedRun { first: row.seq, last: row.seq, chain: *chain });
+                }
+            }
+        }
+        runs
     }
 
     /// What a start reads back; makes the epoch of a new database.
@@ -113,9 +230,17 @@ impl Disk {
             host_rollouts: self.host_rollouts.values().cloned().collect(),
             quarantines: self.quarantines.values().cloned().collect(),
             marks: self.marks.values().cloned().collect(),
+            marks_version: self.marks_version,
             dispatches: self.dispatches.values().cloned().collect(),
+            pruned: self.pruned.values().cloned().collect(),
             hosts_seen: self.hosts_seen.values().cloned().collect(),
         }
+    }
+}
+
+impl Artifacts for &Disk {
+    fn bytes(&self, hash: Sha256Hash) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.artifacts.get(&hash).map(|bytes| bytes.to_vec()))
     }
 }
 
@@ -129,10 +254,13 @@ fn names_row(write: &Write) -> Option<(LogSeq, &'static str)> {
         Write::Mark(row) => Some((row.log_seq, "marks")),
         Write::Dispatch(row) => Some((row.log_seq, "dispatches")),
         Write::Release(row) => Some((row.log_seq, "releases")),
+        Write::RolloutPruned(row) => Some((row.log_seq, "pruned_rollouts")),
+        Write::LogRemoved(row) => Some((row.log_seq, "log_removed")),
         Write::Log(_)
         | Write::HostRolloutDropped { .. }
         | Write::DispatchClosed { .. }
         | Write::QuarantineCleared { .. }
+        | Write::MarksVersion(_)
         | Write::Epoch(_)
         | Write::HostsSeen(_) => None,
     }

@@ -62,8 +62,11 @@ impl Judge {
                 | Write::Quarantine(_)
                 | Write::QuarantineCleared { .. }
                 | Write::Mark(_)
+                | Write::MarksVersion(_)
                 | Write::DispatchClosed { .. }
                 | Write::Release(_)
+                | Write::RolloutPruned(_)
+                | Write::LogRemoved(_)
                 | Write::Epoch(_)
                 | Write::HostsSeen(_) => {}
             }

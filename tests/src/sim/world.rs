@@ -135,6 +135,7 @@ impl World {
     fn adopt(&mut self) {
         let Some(release) = self.release.clone() else { return };
         let Some(control_plane) = &mut self.control_plane else { return };
+        self.disk.keep(&release);
         let reply = control_plane.token();
         self.control_plane_step(Input::AdoptRelease { release, reply });
     }
@@ -159,6 +160,7 @@ impl World {
     fn replace_database(&mut self, older: Disk) {
         self.tally.wipes += 1;
         self.control_plane = None;
+        self.disk.check_rebuild();
         self.disk = older;
         self.judge.new_database(&self.disk.log);
         self.push(3_000, Event::ControlPlaneStart);
@@ -319,7 +321,11 @@ impl World {
     }
 
     /// What this world came to.
+    ///
+    /// # Panics
+    /// When its log does not give its derived tables.
     pub fn outcome(&self) -> Tally {
+        self.disk.check_rebuild();
         Tally {
             host_rollouts: self.disk.host_rollouts.len() as u64,
             dispatches: self.judge.dispatches,

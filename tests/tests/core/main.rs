@@ -18,6 +18,7 @@ mod marks;
 mod operators;
 mod recovery;
 mod releases;
+mod retention;
 mod silence;
 mod waves;
 mod windows;

@@ -233,7 +233,7 @@ fn e21_the_same_history_gives_the_same_log() {
         cp.advance(minutes(3));
         cp.fail("host-01");
         cp.converge_all();
-        cp.disk.log
+        cp.disk.log.clone()
     };
     assert_eq!(run(), run());
 }

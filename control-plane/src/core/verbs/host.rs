@@ -3,19 +3,19 @@
 //! Not here: what a record allows (see `wavegate_state_machine::host::facts`).
 
 use serde_json::json;
-use wavegate_proto::ids::{HostName, RolloutId};
-use wavegate_proto::record::HostState;
-use wavegate_proto::time::Timestamp;
+use wavegate_proto::ids::{HostName, LogSeq, RolloutId};
+use wavegate_proto::record::{HostRecord, HostState};
+use wavegate_proto::time::{Now, Timestamp};
 use wavegate_proto::wire::operator::{Hold, RolloutState};
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_reconciler::fleet::placement::{Placement, SkipReason};
 use wavegate_reconciler::gates::is_online;
-use wavegate_state_machine::host::{ControlFact, apply_fact};
+use wavegate_state_machine::host::{ControlFact, Refusal, apply_fact};
 
 use super::super::input::Place;
 use super::super::log::Fact;
 use super::super::output::refuse;
-use super::super::rows::{MarkContent, MarkRow, Write};
+use super::super::payload::{HostHeld, HostRetried, HostSkipped, Marked};
 use super::{Changed, Core, Done, Order};
 
 impl Core {
@@ -43,54 +43,47 @@ impl Core {
 
     fn try_retry(&mut self, order: &Order, place: &Place) -> Result<(), Box<Problem>> {
         let (id, host) = place;
-        let now = order.now;
-        let version = self.marks_version + 1;
-        let retried = self.fleet.change(id, host, |placement| {
-            let fact = match placement.lost || placement.diverged {
-                true => ControlFact::RetryLost,
-                false => ControlFact::Retry,
-            };
-            // A pending record whose dispatches lapsed or were refused is tried again from the start.
-            let waits = placement.record.state == HostState::Pending
-                && placement.lease.is_none()
-                && placement.infra_failures > 0;
-            if !waits {
-                apply_fact(&mut placement.record, fact, now.wall)?;
-            }
-            let was_skipped = placement.skip == Some(SkipReason::Operator);
-            if was_skipped {
-                placement.skip_version = version;
-            }
+        let placement = self.expect_host_in(place)?;
+        if let Err(refusal) = retried(placement, order.now.wall) {
+            return Err(self.not_retryable(place, &refusal));
+        }
+        let was_left_out = placement.skip == Some(SkipReason::Operator);
+        let version = was_left_out.then(|| self.next_marks_version());
+        let fact = order.fact("host_retried", &HostRetried { version });
+        let log_seq = self.note(fact.about(id).on(host));
+        self.mark_retried(order.now, place, version, log_seq);
+        self.advance(order.now, id);
+        Ok(())
+    }
+
+    /// What a retry changes in its own row. Refused, nothing has changed.
+    pub(in crate::core) fn mark_retried(
+        &mut self,
+        now: Now,
+        place: &Place,
+        version: Option<u64>,
+        log_seq: LogSeq,
+    ) {
+        self.fleet.change(&place.0, &place.1, |placement| {
+            let Ok(record) = retried(placement, now.wall) else { return };
+            placement.record = record;
             placement.skip = None;
             placement.skip_by = None;
+            placement.skip_version = version.unwrap_or(placement.skip_version);
             placement.infra_failures = 0;
             placement.retry_at = None;
             placement.lost = false;
             placement.diverged = false;
             placement.retried = true;
             placement.entered = now.mono;
-            Ok(was_skipped)
         });
-        match retried {
-            Some(Ok(was_skipped)) if was_skipped => self.marks_version = version,
-            Some(Ok(_)) => {}
-            Some(Err(refusal)) => return Err(self.not_retryable(place, &refusal)),
-            None => return Ok(()),
-        }
-        if let Some(known) = self.fleet.hosts.get_mut(host) {
+        if let Some(known) = self.fleet.hosts.get_mut(&place.1) {
             known.liveness.off_target = 0;
         }
-        let log_seq = self.note(order.fact("host_retried", json!({})).about(id).on(host));
-        self.save_placement(now, id, host, log_seq);
-        self.advance(now, id);
-        Ok(())
+        self.save_placement(&place.0, &place.1, log_seq);
     }
 
-    fn not_retryable(
-        &self,
-        (id, host): &Place,
-        refusal: &wavegate_state_machine::host::Refusal,
-    ) -> Box<Problem> {
+    fn not_retryable(&self, (id, host): &Place, refusal: &Refusal) -> Box<Problem> {
         let finished =
             self.fleet.rollouts.get(id).is_some_and(|r| r.state == RolloutState::Terminal);
         if finished {
@@ -108,18 +101,12 @@ impl Core {
         let placement = self.expect_host_in(place)?;
         if placement.skip != Some(SkipReason::Operator) {
             self.expect_skippable(order, place)?;
-            self.withdraw_lease(order, place);
-            let version = self.next_marks_version();
-            self.fleet.change(&place.0, &place.1, |placement| {
-                placement.skip = Some(SkipReason::Operator);
-                placement.skip_by = Some(order.mark());
-                placement.skip_version = version;
-                // Refused for a record in flight, or one that is skipped: then the mark alone stands.
-                let _ = apply_fact(&mut placement.record, ControlFact::Skip, order.now.wall);
-            });
-            let fact = order.fact("host_skipped", json!({ "skipped": true }));
+            let version = Some(self.next_marks_version());
+            let (cause, by) = (Some(SkipReason::Operator), Some(order.mark()));
+            let skipped = HostSkipped { skipped: true, cause, by, version };
+            let fact = order.fact("host_skipped", &skipped);
             let log_seq = self.note(fact.about(&place.0).on(&place.1));
-            self.save_placement(order.now, &place.0, &place.1, log_seq);
+            self.mark_skipped(order.now, place, skipped, log_seq);
             self.advance(order.now, &place.0);
         }
         Ok(Changed::Host(place.1.clone()))
@@ -172,12 +159,13 @@ impl Core {
         if known.is_none_or(|known| known.until != until || known.reason != order.reason) {
             let by = order.mark();
             let hold = Hold { reason: by.reason, actor: by.actor, since: by.at, until };
-            let fact = order.fact("host_held", json!({ "until": until }));
-            self.set_hold(host, Some(hold), fact);
+            let version = self.next_marks_version();
+            let log_seq = self.note(order.fact("host_held", &HostHeld { until, version }).on(host));
+            self.set_hold(host, Some(hold), version, log_seq);
             let rollouts = self.fleet.records(host).map(|(rollout, _)| rollout.id.clone());
             let rollouts: Vec<RolloutId> = rollouts.collect();
             for id in rollouts {
-                self.withdraw_lease(order, &(id, host.clone()));
+                self.withdraw(order, &(id, host.clone()));
             }
         }
         Ok(Changed::Host(host.clone()))
@@ -186,29 +174,19 @@ impl Core {
     pub(super) fn release_host(&mut self, order: &Order, host: &HostName) -> Done {
         self.host(order.now, host)?;
         if self.fleet.hosts.get(host).is_some_and(|known| known.hold.is_some()) {
-            self.set_hold(host, None, order.fact("host_released", json!({})));
+            let version = self.next_marks_version();
+            let log_seq = self.note(order.fact("host_released", &Marked { version }).on(host));
+            self.set_hold(host, None, version, log_seq);
         }
         Ok(Changed::Host(host.clone()))
     }
 
-    fn set_hold(&mut self, name: &HostName, hold: Option<Hold>, fact: Fact<'_>) {
-        let version = self.next_marks_version();
-        if let Some(host) = self.fleet.hosts.get_mut(name) {
-            host.hold = hold.clone();
-            host.hold_version = version;
-        }
-        let log_seq = self.note(fact.on(name));
-        let content = MarkContent::Hold(name.clone(), hold);
-        self.write(Write::Mark(MarkRow { content, version, log_seq }));
-    }
-
-    fn withdraw_lease(&mut self, order: &Order, place: &Place) {
+    fn withdraw(&mut self, order: &Order, place: &Place) {
         let leased = self.fleet.placement(&place.0, &place.1).is_some_and(|p| p.lease.is_some());
         if leased {
-            self.close_lease(place, false);
             let fact = Fact::own(order.now, "dispatch_withdrawn", json!({}));
             let log_seq = self.note(fact.about(&place.0).on(&place.1));
-            self.save_placement(order.now, &place.0, &place.1, log_seq);
+            self.withdraw_lease(place, log_seq);
         }
     }
 
@@ -232,4 +210,19 @@ fn has_failed(placement: &Placement) -> bool {
         | HostState::Converged
         | HostState::Skipped => false,
     }
+}
+
+/// The record of a host that is tried again.
+fn retried(placement: &Placement, at: Timestamp) -> Result<HostRecord, Refusal> {
+    let mut record = placement.record.clone();
+    // A pending record whose dispatches lapsed or were refused is tried again from the start.
+    let waits = record.state == HostState::Pending
+        && placement.lease.is_none()
+        && placement.infra_failures > 0;
+    if !waits {
+        let out_of_reach = placement.lost || placement.diverged;
+        let fact = if out_of_reach { ControlFact::RetryLost } else { ControlFact::Retry };
+        apply_fact(&mut record, fact, at)?;
+    }
+    Ok(record)
 }

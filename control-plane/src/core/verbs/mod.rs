@@ -18,6 +18,8 @@ use wavegate_reconciler::fleet::rollout::Rollout;
 use super::documents::rollout_document;
 use super::log::{Actor, Fact};
 use super::output::refuse;
+use super::payload::logged;
+use super::rows::Write;
 use super::{Answer, Core, Token};
 
 /// What an operator wants done.
@@ -88,8 +90,9 @@ impl Order {
         MarkBy { actor, reason: self.reason.clone(), at: self.now.wall }
     }
 
-    /// A row of this order. `fields` is an object; the reason is added to it.
-    fn fact<'a>(&self, kind: &'static str, mut fields: Value) -> Fact<'a> {
+    /// A row of this order. The reason is added to its payload.
+    fn fact<'a, T: Serialize>(&self, kind: &'static str, payload: &T) -> Fact<'a> {
+        let mut fields = logged(payload);
         if let Some(fields) = fields.as_object_mut() {
             fields.insert("reason".to_owned(), self.reason.clone().into());
         }
@@ -156,8 +159,9 @@ impl Core {
     }
 
     /// The next version of the operators' marks: something that restricts has changed.
-    fn next_marks_version(&mut self) -> u64 {
+    pub(super) fn next_marks_version(&mut self) -> u64 {
         self.marks_version += 1;
+        self.write(Write::MarksVersion(self.marks_version));
         self.marks_version
     }
 

@@ -4,13 +4,12 @@
 //! Not here: adding quarantines, and telling hosts to drop their rejections (see
 //! [`super::super::quarantine`]).
 
-use serde_json::json;
-use wavegate_proto::ids::{ChannelName, ClosureId};
+use wavegate_proto::ids::{ChannelName, ClosureId, LogSeq};
 use wavegate_proto::wire::operator::{QuarantineDocument, QuarantineSource};
 use wavegate_proto::wire::problem::ProblemCode;
 
-use super::super::input::Place;
 use super::super::output::refuse;
+use super::super::payload::{ClearedAttempt, QuarantineCleared};
 use super::super::quarantine::{FailureOf, failure_of};
 use super::super::rows::Write;
 use super::{Changed, Core, Done, Order};
@@ -34,23 +33,33 @@ impl Core {
         if known.is_none() && speaking.is_empty() {
             return Ok(Changed::Quarantine(Box::new(cleared)));
         }
-        let fields = json!({ "channel": channel, "closure": closure });
-        let fact = order.fact("quarantine_cleared", fields);
+        let payload = QuarantineCleared {
+            channel: channel.clone(),
+            closure: closure.clone(),
+            attempts: speaking,
+        };
+        let fact = order.fact("quarantine_cleared", &payload);
         let log_seq = self.note(fact.about(&cleared.rollout_id).on(&cleared.host));
-        for (rollout_id, host) in speaking {
-            self.fleet.change(&rollout_id, &host, |p| p.cleared = Some(p.record.attempt));
-            self.save_placement(order.now, &rollout_id, &host, log_seq);
+        self.mark_cleared(payload, log_seq);
+        Ok(Changed::Quarantine(Box::new(cleared)))
+    }
+
+    /// What clearing a quarantine changes in its own row.
+    pub(in crate::core) fn mark_cleared(&mut self, cleared: QuarantineCleared, log_seq: LogSeq) {
+        for ClearedAttempt { rollout_id, host, attempt } in cleared.attempts {
+            self.fleet.change(&rollout_id, &host, |p| p.cleared = Some(attempt));
+            self.save_placement(&rollout_id, &host, log_seq);
         }
+        let key = (cleared.channel, cleared.closure);
         self.rejections.remove(&key);
         if self.fleet.quarantines.remove(&key).is_some() {
             let (channel, closure) = key;
             self.write(Write::QuarantineCleared { channel, closure });
         }
-        Ok(Changed::Quarantine(Box::new(cleared)))
     }
 
     /// Every place at which the closure failed or was rejected, and was not cleared since.
-    fn speaking_against(&self, channel: &ChannelName, closure: &ClosureId) -> Vec<Place> {
+    fn speaking_against(&self, channel: &ChannelName, closure: &ClosureId) -> Vec<ClearedAttempt> {
         let rejecting = self.rejections.get(&(channel.clone(), closure.clone()));
         let rollouts = self.fleet.rollouts.values().filter(|r| r.id.channel == *channel);
         let places = rollouts.flat_map(|rollout| {
@@ -60,7 +69,11 @@ impl Core {
                     && (p.is_artifact_failure() || rejected)
                     && !p.is_cleared(p.record.attempt)
             });
-            against.map(|(host, _)| (rollout.id.clone(), host.clone()))
+            against.map(|(host, p)| ClearedAttempt {
+                rollout_id: rollout.id.clone(),
+                host: host.clone(),
+                attempt: p.record.attempt,
+            })
         });
         places.collect()
     }

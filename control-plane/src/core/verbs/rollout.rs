@@ -2,26 +2,25 @@
 //!
 //! Not here: what the marks hold (see the gates `rollout` and `approval` of `wavegate-reconciler`).
 
-use serde_json::{Value, json};
-use wavegate_proto::ids::{ClosureId, HostName, RolloutId, WaveIndex};
+use wavegate_proto::ids::{ClosureId, HostName, LogSeq, RolloutId, WaveIndex};
 use wavegate_proto::wire::operator::{Halt, RolloutMark, RolloutState};
 use wavegate_proto::wire::problem::ProblemCode;
-use wavegate_reconciler::fleet::rollout::Mark;
+use wavegate_reconciler::fleet::rollout::{Mark, Rollout};
 use wavegate_state_machine::rollout::{RolloutEvent, step};
 
 use super::super::output::refuse;
-use super::super::rows::{MarkContent, MarkRow, Write};
+use super::super::payload::{Marked, WaveApproved};
 use super::{Changed, Core, Done, Order};
 
 /// Why a rollout that an operator has ended stands halted.
-pub(in crate::core) const ABORTED: &str = "aborted";
+const ABORTED: &str = "aborted";
 
 impl Core {
     /// Open dispatches are withdrawn; hosts in flight finish, and fail or converge as ever.
     pub(super) fn pause(&mut self, order: &Order, id: &RolloutId) -> Done {
         if self.expect_unfinished(id)?.mark.is_none() {
             let mark = Mark { mark: RolloutMark::Paused, by: order.mark() };
-            self.mark_rollout(order, id, Some(mark), "rollout_paused", json!({}));
+            self.mark_rollout(order, id, Some(mark), "rollout_paused");
             self.withdraw_leases(order.now, id);
         }
         Ok(Changed::Rollout(id.clone()))
@@ -35,13 +34,13 @@ impl Core {
         }
         let from = self.expect_unfinished(id)?.state;
         let mark = Mark { mark: RolloutMark::Aborted, by: order.mark() };
-        self.mark_rollout(order, id, Some(mark), "rollout_aborted", json!({}));
+        self.mark_rollout(order, id, Some(mark), "rollout_aborted");
         if let Some(rollout) = self.fleet.rollouts.get_mut(id) {
             let halt = Halt { reason: ABORTED.to_owned(), host: None, at: order.now.wall };
             rollout.halt = Some(halt);
         }
         let to = step(from, RolloutEvent::Aborted).unwrap_or(from);
-        self.enter(order.now, id, from, to, RolloutEvent::Aborted);
+        self.enter(order.now, id, to, RolloutEvent::Aborted);
         self.withdraw_leases(order.now, id);
         self.advance(order.now, id);
         Ok(Changed::Rollout(id.clone()))
@@ -73,10 +72,11 @@ impl Core {
                 self.clear_quarantine(order, &id.channel, &closure)?;
             }
         }
-        let fields = json!({ "clear_quarantine": clear });
-        self.mark_rollout(order, id, None, "rollout_resumed", fields);
+        let version = self.next_marks_version();
+        let fact = order.fact("rollout_resumed", &Marked { version });
+        let log_seq = self.note(fact.about(id));
+        self.unmark(id, version, log_seq);
         if halted {
-            self.forgive_failures(order, id);
             if let Some(rollout) = self.fleet.rollouts.get_mut(id) {
                 rollout.halt = None;
                 if rollout.state != RolloutState::Terminal {
@@ -84,7 +84,7 @@ impl Core {
                 }
             }
             let to = step(from, RolloutEvent::Resumed).unwrap_or(from);
-            self.enter(order.now, id, from, to, RolloutEvent::Resumed);
+            self.enter(order.now, id, to, RolloutEvent::Resumed);
         }
         self.advance(order.now, id);
         Ok(Changed::Rollout(id.clone()))
@@ -99,14 +99,10 @@ impl Core {
             return Err(refuse(ProblemCode::NotFound, detail));
         }
         if !rollout.approvals.contains_key(&wave) {
-            let by = order.mark();
-            if let Some(rollout) = self.fleet.rollouts.get_mut(id) {
-                rollout.approvals.insert(wave, by.clone());
-            }
-            let fact = order.fact("wave_approved", json!({ "wave": wave })).about(id);
-            let log_seq = self.note(fact);
-            let content = MarkContent::Approval(id.clone(), wave, by);
-            self.write(Write::Mark(MarkRow { content, version: self.marks_version, log_seq }));
+            let version = self.marks_version;
+            let fact = order.fact("wave_approved", &WaveApproved { wave, version });
+            let log_seq = self.note(fact.about(id));
+            self.set_approval(id, wave, order.mark(), version, log_seq);
             self.advance(order.now, id);
         }
         Ok(Changed::Rollout(id.clone()))
@@ -118,36 +114,39 @@ impl Core {
         id: &RolloutId,
         mark: Option<Mark>,
         kind: &'static str,
-        fields: Value,
     ) {
         let version = self.next_marks_version();
-        if let Some(rollout) = self.fleet.rollouts.get_mut(id) {
-            rollout.mark = mark.clone();
-            rollout.mark_version = version;
+        let log_seq = self.note(order.fact(kind, &Marked { version }).about(id));
+        self.set_mark(id, mark, version, log_seq);
+    }
+
+    /// What a resume changes in its own row: the mark goes, and the failures of a halted rollout do not
+    /// count towards another halt.
+    pub(in crate::core) fn unmark(&mut self, id: &RolloutId, version: u64, log_seq: LogSeq) {
+        self.set_mark(id, None, version, log_seq);
+        let Some(rollout) = self.fleet.rollouts.get(id).filter(|rollout| is_halted(rollout)) else {
+            return;
+        };
+        let failed = rollout.placements.iter().filter(|(_, p)| p.is_artifact_failure());
+        let hosts: Vec<HostName> = failed.map(|(host, _)| host.clone()).collect();
+        for host in hosts {
+            self.fleet.change(id, &host, |p| p.forgiven = Some(p.record.attempt));
+            self.save_placement(id, &host, log_seq);
         }
-        let log_seq = self.note(order.fact(kind, fields).about(id));
-        let content = MarkContent::Rollout(id.clone(), mark);
-        self.write(Write::Mark(MarkRow { content, version, log_seq }));
     }
 
     fn quarantined_closures(&self, id: &RolloutId) -> Vec<ClosureId> {
         let quarantined = self.fleet.quarantines.keys().filter(|(channel, closure)| {
-            let here = |rollout: &wavegate_reconciler::fleet::rollout::Rollout| {
+            let here = |rollout: &Rollout| {
                 rollout.placements.values().any(|p| p.entry.closure == *closure)
             };
             *channel == id.channel && self.fleet.rollouts.get(id).is_some_and(here)
         });
         quarantined.map(|(_, closure)| closure.clone()).collect()
     }
+}
 
-    fn forgive_failures(&mut self, order: &Order, id: &RolloutId) {
-        let Some(rollout) = self.fleet.rollouts.get(id) else { return };
-        let failed = rollout.placements.iter().filter(|(_, p)| p.is_artifact_failure());
-        let hosts: Vec<HostName> = failed.map(|(host, _)| host.clone()).collect();
-        let log_seq = self.last_seq;
-        for host in hosts {
-            self.fleet.change(id, &host, |p| p.forgiven = Some(p.record.attempt));
-            self.save_placement(order.now, id, &host, log_seq);
-        }
-    }
+/// Whether nothing is dispatched until somebody resumes it.
+fn is_halted(rollout: &Rollout) -> bool {
+    matches!(rollout.state, RolloutState::Failed | RolloutState::Reverted) || rollout.halt.is_some()
 }

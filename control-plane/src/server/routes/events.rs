@@ -1,19 +1,20 @@
 //! `GET /v1/events` and `GET /v1/rollouts/{id}/events`: the log, from either end (O3).
 //!
-//! Not here: the live stream of it.
+//! Not here: the log as it grows (see `stream`).
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use wavegate_proto::ids::{HostName, LogSeq, RolloutId};
+use wavegate_proto::wire::operator::Page;
 use wavegate_proto::wire::problem::ProblemCode;
 
 use crate::server::Context;
 use crate::server::arguments::{Arguments, RolloutPath, page_limit};
 use crate::server::error::ApiError;
 use crate::store::EventQuery;
-use crate::store::reader::EventRange;
+use crate::store::reader::{EventPage, EventRange};
 
 /// Which end the list begins at.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -43,7 +44,7 @@ pub(in crate::server) async fn list(
     State(context): State<Context>,
     Arguments(arguments): Arguments<ListArguments>,
 ) -> Result<Response, ApiError> {
-    Ok(Json(context.events.page(query(arguments)?).await?).into_response())
+    page(&context, arguments).await
 }
 
 /// `GET /v1/rollouts/{id}/events`.
@@ -53,7 +54,12 @@ pub(in crate::server) async fn of_rollout(
     Arguments(arguments): Arguments<ListArguments>,
 ) -> Result<Response, ApiError> {
     let arguments = ListArguments { rollout_id: Some(rollout.0), ..arguments };
-    Ok(Json(context.events.page(query(arguments)?).await?).into_response())
+    page(&context, arguments).await
+}
+
+async fn page(context: &Context, arguments: ListArguments) -> Result<Response, ApiError> {
+    let EventPage { items, next } = context.events.page(query(arguments)?).await?;
+    Ok(Json(Page { items, next_cursor: next.map(|seq| seq.to_string()) }).into_response())
 }
 
 fn query(arguments: ListArguments) -> Result<EventQuery, ApiError> {

@@ -13,6 +13,7 @@ pub(super) mod quarantines;
 pub(super) mod releases;
 pub(super) mod rollouts;
 pub(super) mod status;
+pub(super) mod stream;
 pub(super) mod verbs;
 
 use axum::Json;

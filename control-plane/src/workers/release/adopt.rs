@@ -16,6 +16,7 @@ use wavegate_proto::trust::TrustFile;
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_proto::wire::publish::PublishAnswer;
 
+use super::artifacts;
 use super::folder::ReleaseFolder;
 use super::source::{Source, SourceError};
 use crate::blobs::{BlobError, BlobStore, MAX_CLOSURE_BYTES, named_assets};
@@ -181,6 +182,10 @@ impl Adopter {
                 self.parts.readiness.set_blobs_missing(true);
             }
         }
+        // Without them the fleet is served all the same; only a rebuild would miss them.
+        if let Err(error) = artifacts::keep(&self.parts.blobs, &release).await {
+            tracing::warn!(%error, "the signed files of the release cannot be kept");
+        }
         self.adopt_in_core(&release).await.map(|_| ())
     }
 
@@ -236,6 +241,7 @@ impl Adopter {
         let known = self.adopted == Some(Sha256Hash::of(&release.fleet_bytes));
         let checked = Arc::clone(&release);
         self.call(|reply| Input::CheckRelease { release: checked, reply }).await?;
+        artifacts::keep(&self.parts.blobs, &release).await?;
         if known {
             let answer = self.adopt_in_core(&release).await?;
             self.parts.readiness.set_blobs_missing(false);

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use wavegate_proto::artifact::release::ReleaseFiles;
 use wavegate_proto::artifact::release_dir;
 use wavegate_proto::ids::RolloutId;
+use wavegate_proto::signing::SignatureFile;
 
 /// The three folders.
 #[derive(Debug, Clone)]
@@ -106,10 +107,9 @@ impl ReleaseFolder {
 
 fn write(folder: &Path, files: &ReleaseFiles, rollouts: &[RolloutId]) -> io::Result<()> {
     fs::create_dir_all(folder.join(release_dir::ROLLOUTS))?;
-    let signed = |path: &str, bytes: &[u8], sig: &_| -> io::Result<()> {
+    let signed = |path: &str, bytes: &[u8], sig: &SignatureFile| -> io::Result<()> {
         write_file(&folder.join(path), bytes)?;
-        let sig = serde_json::to_vec(sig).map_err(io::Error::other)?;
-        write_file(&folder.join(release_dir::signature_of(path)), &sig)
+        write_file(&folder.join(release_dir::signature_of(path)), &sig.to_bytes())
     };
     signed(release_dir::FLEET, &files.fleet, &files.fleet_sig)?;
     for (id, rollout) in rollouts.iter().zip(&files.rollouts) {
@@ -139,8 +139,6 @@ fn remove(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use wavegate_proto::signing::SignatureFile;
-
     use super::*;
 
     fn release(fleet: &str) -> ReleaseFiles {

@@ -2,13 +2,15 @@
 //! alike, so that there is one order of them.
 //!
 //! [`adopt`] holds the steps, [`source`] says where files come from, [`folder`] keeps the adopted
-//! release on disk.
+//! release on disk, `artifacts` the signed files of every one.
 //!
 //! Not here: the rules (see `wavegate_proto::artifact`), what adopting opens (see [`crate::core`]).
 
 pub mod adopt;
+mod artifacts;
 pub mod check;
 pub mod folder;
+pub mod rebuild;
 pub mod source;
 
 pub use adopt::{AdoptError, Adopter, AdopterParts, Outcome};

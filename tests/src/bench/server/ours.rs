@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use wavegate_control_plane::app;
-use wavegate_control_plane::config::{DEFAULT_MAX_BLOB_BYTES, Settings};
+use wavegate_control_plane::config::{DEFAULT_MAX_BLOB_BYTES, DEFAULT_RETAIN_SECS, Settings};
 
 use super::super::scene::Files;
 use super::{announce, until_stdin_ends};
@@ -26,6 +26,7 @@ pub(super) async fn serve(files: &Files) -> Result<()> {
         heartbeat_secs: HEARTBEAT_SECS,
         poll_secs: POLL_SECS,
         max_blob_bytes: DEFAULT_MAX_BLOB_BYTES,
+        retain_secs: DEFAULT_RETAIN_SECS,
     };
     let failure = |failure| anyhow!("the control plane failed: {failure}");
     let running = app::start(&settings).await.map_err(failure)?;

@@ -30,6 +30,7 @@ pub(crate) use reading::equal_but_for;
 
 pub(crate) const HEARTBEAT_SECS: u64 = 30;
 const STEP_SECS: u64 = 10;
+pub(crate) const RETAIN_SECS: u64 = 90 * 86_400;
 /// 2026-11-21T09:00:00Z.
 const START_MILLIS: i64 = 1_795_251_600_000;
 
@@ -73,6 +74,7 @@ fn start(disk: &mut Disk, now: Now, epoch: u64) -> Core {
         fleet: "demo".parse().unwrap(),
         heartbeat_secs: HEARTBEAT_SECS,
         version: "test".to_owned(),
+        retain_secs: RETAIN_SECS,
         next_epoch: CpEpoch(Uuid::from_u128(u128::from(epoch) << 64)),
         echo_key: EchoKey([7; 32]),
     };
@@ -102,6 +104,15 @@ fn comparisons(outputs: &[Output]) -> Vec<(HostName, LogEnd)> {
         Output::Write(_) | Output::Reply { .. } => None,
     });
     compared.collect()
+}
+
+/// Every scenario ends with a rebuild.
+impl Drop for Cp {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.disk.check_rebuild();
+        }
+    }
 }
 
 impl Cp {
@@ -206,6 +217,7 @@ impl Cp {
         &mut self,
         release: &Arc<Verified<Release>>,
     ) -> Result<PublishAnswer, Problem> {
+        self.disk.keep(release);
         let release = Arc::clone(release);
         match self.send(|reply| Input::AdoptRelease { release, reply }).unwrap() {
             Answer::Adopted(answer) => Ok(answer),
@@ -232,12 +244,14 @@ impl Cp {
 
     /// The process is killed, an older copy of its database put back, and it starts again.
     pub(crate) fn set_back(&mut self, older: Disk) {
+        self.disk.check_rebuild();
         self.disk = older;
         self.restart();
     }
 
     /// The process is killed, its database deleted, and it starts again.
     pub(crate) fn wipe(&mut self) {
+        self.disk.check_rebuild();
         self.disk = Disk::default();
         self.restart();
     }
@@ -263,6 +277,13 @@ impl Cp {
 
     pub(crate) fn tick(&mut self) {
         self.send(|_| Input::Tick);
+    }
+
+    /// What the compaction worker does.
+    pub(crate) fn compact(&mut self) {
+        let runs = self.disk.removable();
+        let answer = self.send(|reply| Input::Compact { runs, reply });
+        assert!(matches!(answer, Some(Answer::Compacted)), "{answer:?}");
     }
 
     pub(crate) fn set_wall_clock_forward(&mut self, by: Duration) {

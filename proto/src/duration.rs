@@ -1,4 +1,6 @@
-//! Durations as people write them: `"30s"`, `"5m"`, `"24h"`.
+//! Durations as people write them on a command line: `"30s"`, `"5m"`, `"24h"`.
+//!
+//! Not here: those of `fleet.toml`, which have bounds and a place in a file.
 
 use std::time::Duration;
 
