@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use wavegate_proto::event::{Event, FailurePolicy};
-use wavegate_proto::ids::{ClosureId, HostName, RolloutId, Seq};
+use wavegate_proto::ids::{ClosureId, HostName, LogSeq, RolloutId, Seq};
 use wavegate_proto::record::{HostRecord, HostState};
 use wavegate_proto::time::{Now, Timestamp};
 use wavegate_proto::wire::agent::{Heartbeat, HeartbeatAnswer, JournalHead, MAX_REJECTED};
@@ -15,7 +15,7 @@ use wavegate_state_machine::host::{FoldContext, HeadVerdict, Lease, Origin, fold
 
 use super::input::Place;
 use super::log::Fact;
-use super::payload::{HostRecovered, logged};
+use super::payload::{HostDiverged, HostRecovered, logged};
 use super::{Answer, Core, Token};
 
 /// A gap of more than so many heartbeats is silence: what the host is to do after it takes its time anew.
