@@ -46,23 +46,21 @@ impl HostsCsv {
         }
         let mut reader = ReaderBuilder::new().trim(Trim::All).comment(Some(b'#')).from_reader(text);
         let header = reader.headers().map_err(|error| {
-            let (line, message) = said(&error);
-            complain(line, message, None)
+            let message = said(&error);
+            complain(line_at(text, error.position()), message, None)
         })?;
         let columns = Columns::of(header)
-            .map_err(|(message, hint)| complain(line_of(header.position()), message, hint))?;
+            .map_err(|(message, hint)| complain(line_at(text, header.position()), message, hint))?;
         let mut file = Self { listed: Listed::of(path), ..Self::default() };
         let mut errors = Vec::new();
         for record in reader.records() {
             let taken = match &record {
                 Ok(record) => {
-                    let line = line_of(record.position());
-                    file.take(&columns, record).map_err(|message| complain(line, message, None))
+                    let line = line_at(text, record.position());
+                    let taken = file.take(&columns, record, line.unwrap_or(0));
+                    taken.map_err(|message| complain(line, message, None))
                 }
-                Err(error) => {
-                    let (line, message) = said(error);
-                    Err(complain(line, message, None))
-                }
+                Err(error) => Err(complain(line_at(text, error.position()), said(error), None)),
             };
             errors.extend(taken.err());
             if errors.len() == MAX_MISTAKES {
@@ -72,7 +70,12 @@ impl HostsCsv {
         if errors.is_empty() { Ok(file) } else { Err(FileErrors(errors)) }
     }
 
-    fn take(&mut self, columns: &Columns, record: &StringRecord) -> Result<(), String> {
+    fn take(
+        &mut self,
+        columns: &Columns,
+        record: &StringRecord,
+        line: usize,
+    ) -> Result<(), String> {
         let host: HostName = columns.read(record, "host")?;
         let section = HostSection {
             channel: columns.read(record, "channel")?,
@@ -85,10 +88,10 @@ impl HostsCsv {
             public_key: None,
             health_checks: Vec::new(),
         };
-        if let Some(line) = self.listed.line(host.as_str()) {
-            return Err(format!("column `host`: {host} stands in line {line} already"));
+        if let Some(before) = self.listed.line(host.as_str()) {
+            return Err(format!("column `host`: {host} stands in line {before} already"));
         }
-        self.listed.add(host.as_str(), line_of(record.position()).unwrap_or(0));
+        self.listed.add(host.as_str(), line);
         self.hosts.insert(host, section);
         Ok(())
     }
@@ -133,21 +136,31 @@ impl Columns {
     }
 }
 
-fn line_of(position: Option<&Position>) -> Option<usize> {
-    usize::try_from(position?.line()).ok()
+/// The line of what was read at `position`: the reader tells where it began to look, which may be
+/// before comments and empty lines.
+fn line_at(text: &[u8], position: Option<&Position>) -> Option<usize> {
+    let position = position?;
+    let mut line = usize::try_from(position.line()).ok()?;
+    let rest = text.get(usize::try_from(position.byte()).ok()?..)?;
+    for skipped in rest.split_inclusive(|byte| *byte == b'\n') {
+        let empty = matches!(skipped, b"\n" | b"\r\n");
+        if !empty && !skipped.starts_with(b"#") {
+            break;
+        }
+        line += 1;
+    }
+    Some(line)
 }
 
-/// What the reader says, in our words, with the line.
-fn said(error: &csv::Error) -> (Option<usize>, String) {
-    let line = line_of(error.position());
-    let message = if let ErrorKind::UnequalLengths { expected_len, len, .. } = error.kind() {
-        format!("{len} columns, the first line has {expected_len}")
+/// What the reader says, in our words.
+fn said(error: &csv::Error) -> String {
+    if let ErrorKind::UnequalLengths { expected_len, len, .. } = error.kind() {
+        format!("expected {expected_len} columns, found {len}")
     } else if let ErrorKind::Utf8 { err, .. } = error.kind() {
         format!("column {}: not UTF-8", err.field() + 1)
     } else {
         error.to_string()
-    };
-    (line, message)
+    }
 }
 
 #[cfg(test)]
@@ -160,7 +173,7 @@ mod tests {
 
     #[test]
     fn hosts_are_read_with_what_is_given() {
-        let text = "\u{feff}tags, host ,channel,class\nweb canary,web-01,stable,\n# old\n\
+        let text = "\u{feff}tags, host ,channel,class\nweb canary,web-01,stable,\n# old\n\n\
                     \"\", web-02 ,edge,pi\r\n";
         let file = parse(text).unwrap();
         let found: Vec<_> = file
@@ -170,14 +183,14 @@ mod tests {
             .collect();
         let (pi, tags) = (Some("pi".to_owned()), Some(vec!["web".to_owned(), "canary".to_owned()]));
         assert_eq!(found, [("web-01", "stable", &None, &tags), ("web-02", "edge", &pi, &None)]);
-        assert_eq!(file.listed.line("web-02"), Some(4));
+        assert_eq!(file.listed.line("web-02"), Some(5));
         assert!(parse("host,channel\n").unwrap().hosts.is_empty());
     }
 
     #[test]
     fn o5_mistakes_are_told_with_file_line_and_column() {
         for (text, expected) in [
-            ("", "hosts.csv: the first line has no column `host`"),
+            ("", "hosts.csv:1: the first line has no column `host`"),
             (
                 "host,chanel\n",
                 "hosts.csv:1: unknown column `chanel`\n  hint: did you mean `channel`?",
@@ -189,7 +202,7 @@ mod tests {
                 "hosts.csv:3: column `host`: not a valid host name",
             ),
             ("host,channel\na,\n", "hosts.csv:2: column `channel`: is empty"),
-            ("host,channel\na,stable,pi\n", "hosts.csv:2: 3 columns, the first line has 2"),
+            ("host,channel\na,stable,pi\n", "hosts.csv:2: expected 2 columns, found 3"),
             (
                 "host,channel\na,stable\nb,stable\na,edge\n",
                 "hosts.csv:4: column `host`: a stands in line 2 already",

@@ -159,8 +159,14 @@ fn warnings(
     for channel in channels.iter().filter(|c| c.waves.iter().all(|wave| wave.hosts == 0)) {
         warnings.push(format!("channel {} has no hosts and gets no rollout", channel.channel));
     }
-    let policies = file.keys.rollout_policies.iter();
-    warnings.extend(policies.filter_map(|(name, p)| windows::warning(name, p, stamp.signed_at)));
+    let (now, policies) = (stamp.signed_at, &file.keys.rollout_policies);
+    warnings.extend(policies.iter().filter_map(|(name, p)| windows::warning(name, p, now)));
+    for (channel, section) in &file.keys.channels {
+        let policy = policies.get(&section.rollout_policy);
+        warnings.extend(policy.and_then(|policy| {
+            windows::stale_warning(channel, policy, section.freshness_window, now)
+        }));
+    }
     for (host, Pin { until, reason }) in pins {
         warnings.push(format!("host {host} is pinned until {until}: {reason}"));
     }

@@ -5,11 +5,12 @@
 use serde::Serialize;
 use wavegate_proto::artifact::release::Release;
 use wavegate_proto::artifact::window::Window;
-use wavegate_proto::ids::{HostName, RolloutId};
+use wavegate_proto::ids::{ChannelName, HostName, RolloutId};
 use wavegate_proto::time::Timestamp;
 use wavegate_reconciler::window::{Opening, local_time, openings};
 
 use crate::fleet_toml::policy::RolloutPolicy;
+use crate::fleet_toml::scalar::Seconds;
 
 /// How far ahead short openings are looked for, in seconds: a year has every change of clocks.
 const LOOK_AHEAD_SECS: u64 = 366 * 86_400;
@@ -68,7 +69,7 @@ pub fn of_host(
 
 /// A warning when a window of a policy is shorter than what begins in it may take, as of `now`.
 pub(super) fn warning(name: &str, policy: &RolloutPolicy, now: Timestamp) -> Option<String> {
-    let windows: Vec<Window> = policy.windows.iter().map(|keys| keys.0.clone()).collect();
+    let windows = windows(policy);
     let end = now.plus_secs(LOOK_AHEAD_SECS);
     let lengths = openings(&windows, now).take_while(|opening| opening.opens_at < end);
     let lengths = lengths.filter_map(|opening| {
@@ -84,4 +85,25 @@ pub(super) fn warning(name: &str, policy: &RolloutPolicy, now: Timestamp) -> Opt
             secs / 60
         )
     })
+}
+
+/// A warning when a release that is signed at `now` is no longer fresh as the next window opens.
+pub(super) fn stale_warning(
+    channel: &ChannelName,
+    policy: &RolloutPolicy,
+    Seconds(freshness_secs): Seconds,
+    now: Timestamp,
+) -> Option<String> {
+    let opens_at = openings(&windows(policy), now).next()?.opens_at;
+    let fresh_until = now.plus_secs(freshness_secs);
+    (opens_at > fresh_until).then(|| {
+        format!(
+            "channel {channel}: the next maintenance window opens at {opens_at}, but this release is \
+             fresh until {fresh_until} only: sign one again before, or lengthen freshness_window"
+        )
+    })
+}
+
+fn windows(policy: &RolloutPolicy) -> Vec<Window> {
+    policy.windows.iter().map(|keys| keys.0.clone()).collect()
 }

@@ -64,7 +64,7 @@ fn o5_mistakes_about_listed_hosts_are_told_in_their_file() {
              wrong.csv:3: unknown class `pie`\n  hint: did you mean `pi`?",
         ),
         (listed("twice.csv"), "twice.csv:3: host web-01 stands in fleet.toml as well"),
-        (listed("bad.csv"), "bad.csv:2: 1 columns, the first line has 2"),
+        (listed("bad.csv"), "bad.csv:2: expected 2 columns, found 1"),
         (listed("gone.csv"), "fleet.toml:2: \"gone.csv\" cannot be read"),
         (
             listed("hosts.csv")

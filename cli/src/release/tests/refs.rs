@@ -20,15 +20,14 @@ const KEPT: &str = "edge@r1 stable@r1";
 const STABLE: &str = "edge@r1 stable@r2";
 const BOTH: &str = "edge@r2 stable@r2";
 
-#[test]
-fn e9_only_a_change_of_its_own_hosts_or_policy_gives_a_channel_a_new_ref() {
-    let text = format!("{BASE}{OTHERS}");
-    let first = built(&text);
+/// What is changed, the file after it, and the rollouts that come out.
+type Case = (&'static str, String, &'static str);
+
+fn of_the_fleet(text: &str) -> Vec<Case> {
     let add = |more: &str| format!("{text}{more}");
-    let policy = |key: &str| text.replacen("waves = [", &format!("{key}\nwaves = ["), 1);
     let key = PrivateKey::from_seed([3; 32]).public_key();
-    let cases = [
-        ("nothing", text.clone(), KEPT),
+    vec![
+        ("nothing", text.to_owned(), KEPT),
         ("a comment", add("# hello\n"), KEPT),
         (
             "freshness",
@@ -64,7 +63,13 @@ fn e9_only_a_change_of_its_own_hosts_or_policy_gives_a_channel_a_new_ref() {
             ),
             "edge@r2 stable@r1",
         ),
-        ("what a host runs", runs(&text, "web-02", "new.toml"), STABLE),
+    ]
+}
+
+fn of_hosts(text: &str) -> Vec<Case> {
+    let add = |more: &str| format!("{text}{more}");
+    vec![
+        ("what a host runs", runs(text, "web-02", "new.toml"), STABLE),
         (
             "a health check",
             add(
@@ -103,6 +108,12 @@ fn e9_only_a_change_of_its_own_hosts_or_policy_gives_a_channel_a_new_ref() {
         ),
         ("a host edge", add(&edge("db-1", "web-02")), STABLE),
         ("a budget of all", add(&format!("{BUDGET}max_in_flight = 1\n")), BOTH),
+    ]
+}
+
+fn of_the_policy(text: &str) -> Vec<Case> {
+    let policy = |key: &str| text.replacen("waves = [", &format!("{key}\nwaves = ["), 1);
+    vec![
         ("a soak", text.replace("\"30m\"", "\"31m\""), STABLE),
         ("the name of a wave", text.replace("name = \"rest\"", "name = \"others\""), STABLE),
         (
@@ -129,8 +140,15 @@ fn e9_only_a_change_of_its_own_hosts_or_policy_gives_a_channel_a_new_ref() {
         ("skip_offline_after", policy("skip_offline_after = false"), STABLE),
         ("max_dispatch_per_minute", policy("max_dispatch_per_minute = 100"), STABLE),
         ("a default that is written out", policy("infra_retries = 3"), KEPT),
-    ];
-    for (case, changed, expected) in cases {
+    ]
+}
+
+#[test]
+fn e9_only_a_change_of_its_own_hosts_or_policy_gives_a_channel_a_new_ref() {
+    let text = format!("{BASE}{OTHERS}");
+    let first = built(&text);
+    let cases = [of_the_fleet(&text), of_hosts(&text), of_the_policy(&text)];
+    for (case, changed, expected) in cases.into_iter().flatten() {
         assert!(case == "nothing" || changed != text, "{case}: nothing was changed");
         assert_eq!(rollouts(&changed, &first), expected, "{case}");
     }

@@ -37,7 +37,9 @@ fn o5_o8_windows_that_would_never_come_are_refused_with_their_line() {
 
 #[test]
 fn a_window_shorter_than_an_activation_may_take_is_warned_of() {
-    let warnings = |window: &str| built(&with(window)).report.warnings;
+    let patient = "[channels.stable]\nfreshness_window = \"8d\"";
+    let warnings =
+        |window: &str| built(&with(window).replace("[channels.stable]", patient)).report.warnings;
     assert_eq!(warnings(NIGHT), [""; 0]);
     // Fifteen minutes are exactly enough.
     let utc = |start: &str, end: &str| {
@@ -57,6 +59,27 @@ fn a_window_shorter_than_an_activation_may_take_is_warned_of() {
     let spring = "{ tz = \"Europe/Berlin\", days = [\"sun\"], start = \"02:10\", end = \"03:10\" }";
     let found = warnings(spring);
     assert!(found[0].contains("2027-03-28T01:00:00.000Z is 10 min long"), "{found:?}");
+}
+
+/// O8: a release that goes stale before its window opens would wait for a window that never comes.
+#[test]
+fn o8_a_release_that_goes_stale_before_its_window_opens_is_warned_of() {
+    // Signed on a Saturday at nine; fresh for a day.
+    let warnings = |day: &str, start: &str| {
+        let window =
+            format!("{{ tz = \"UTC\", days = [\"{day}\"], start = \"{start}\", end = \"23:00\" }}");
+        built(&with(&window)).report.warnings
+    };
+    assert_eq!(warnings("sat", "08:00"), [""; 0], "open now");
+    assert_eq!(warnings("sun", "09:00"), [""; 0], "still fresh");
+    assert_eq!(
+        warnings("sun", "09:01"),
+        [
+            "channel stable: the next maintenance window opens at 2026-11-22T09:01:00.000Z, but this \
+          release is fresh until 2026-11-22T09:00:00.000Z only: sign one again before, or lengthen \
+          freshness_window"
+        ]
+    );
 }
 
 #[test]
