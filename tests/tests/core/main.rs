@@ -20,6 +20,7 @@ mod recovery;
 mod releases;
 mod retention;
 mod silence;
+mod supersession;
 mod waves;
 mod windows;
 
