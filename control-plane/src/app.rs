@@ -204,6 +204,7 @@ async fn open(settings: &Settings, clock: Clock) -> Result<Opened, Failure> {
             StoreError::Sqlite(_)
             | StoreError::Migration(_)
             | StoreError::Malformed { .. }
+            | StoreError::JournalMode { .. }
             | StoreError::Gap { .. } => Exit::Failed,
         };
         Failure::new(exit, error)

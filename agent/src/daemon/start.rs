@@ -204,8 +204,9 @@ fn journal_failure(error: JournalError) -> Failure {
             Failure::new(Exit::StateUnusable, error).hint("run the newer agent")
         }
         JournalError::DiskFull => Failure::new(Exit::CommitFailed, error),
-        JournalError::Sqlite(_) | JournalError::Migration(_) | JournalError::Damaged(_) => {
-            failed(error)
-        }
+        JournalError::JournalMode { .. }
+        | JournalError::Sqlite(_)
+        | JournalError::Migration(_)
+        | JournalError::Damaged(_) => failed(error),
     }
 }

@@ -31,6 +31,7 @@ fn open(args: &ReadArgs) -> Result<Journal, Failure> {
         JournalError::NewerVersion { .. } => Failure::new(Exit::StateUnusable, error),
         JournalError::Sqlite(_)
         | JournalError::DiskFull
+        | JournalError::JournalMode { .. }
         | JournalError::Migration(_)
         | JournalError::Damaged(_) => {
             failed(error).hint("give the folder of an agent that has run once with --state-dir")

@@ -14,6 +14,12 @@ pub enum JournalError {
     /// The disk is full; what was committed before is safe.
     #[error("write the journal: the disk is full")]
     DiskFull,
+    /// The file system cannot do what the journal needs.
+    #[error("open the journal: its mode stays {mode:?}, \"wal\" needs a local file system")]
+    JournalMode {
+        /// The mode it is in.
+        mode: String,
+    },
     /// SQLite refuses.
     #[error("use the journal: {0}")]
     Sqlite(rusqlite::Error),

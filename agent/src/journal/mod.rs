@@ -38,11 +38,23 @@ impl Journal {
     pub fn open(state_dir: &Path) -> Result<Self, JournalError> {
         let path = state_dir.join(JOURNAL_FILE);
         if path.exists() {
-            schema::refuse_newer(&open_with(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)?;
+            let looked_at = open_with(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            if !schema::is_half_made(&looked_at) {
+                schema::refuse_newer(&looked_at)?;
+            }
         }
         let writable = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let mut db = open_with(&path, writable)?;
-        db.pragma_update(None, "journal_mode", "WAL")?;
+        // Read to its end, where SQLite tells whether the disk took the change: in the mode from before,
+        // a power cut may take a commit back.
+        let mut mode = String::new();
+        db.pragma(None, "journal_mode", "WAL", |row| {
+            mode = row.get(0)?;
+            Ok(())
+        })?;
+        if mode != "wal" {
+            return Err(JournalError::JournalMode { mode });
+        }
         db.pragma_update(None, "synchronous", "FULL")?;
         db.pragma_update(None, "foreign_keys", true)?;
         schema::migrate(&mut db)?;

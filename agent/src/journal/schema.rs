@@ -1,6 +1,6 @@
 //! The journal's schema version.
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
 use wavegate_migrations::agent::migrations;
 
 use super::JournalError;
@@ -20,6 +20,13 @@ pub(super) fn refuse_newer(db: &Connection) -> Result<(), JournalError> {
 pub(super) fn migrate(db: &mut Connection) -> Result<(), JournalError> {
     migrations::runner().set_grouped(true).run(db)?;
     Ok(())
+}
+
+/// Whether it was cut off while it was being made: only a connection that may write can undo what was
+/// begun.
+pub(super) fn is_half_made(db: &Connection) -> bool {
+    let looked = db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+    looked.is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::ReadOnly))
 }
 
 fn version(db: &Connection) -> Result<i64, JournalError> {

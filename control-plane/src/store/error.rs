@@ -15,6 +15,14 @@ pub enum StoreError {
         /// The newest this program knows.
         known: i32,
     },
+    /// The file system cannot do what the database needs.
+    #[error(
+        "open the database: its journal mode stays {mode:?}, \"wal\" needs a local file system"
+    )]
+    JournalMode {
+        /// The mode it is in.
+        mode: String,
+    },
     /// SQLite refuses.
     #[error("use the database: {0}")]
     Sqlite(#[from] rusqlite::Error),

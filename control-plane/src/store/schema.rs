@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 use wavegate_proto::ids::CpEpoch;
 use wavegate_proto::time::Timestamp;
 
@@ -35,14 +35,26 @@ pub(super) fn open(
         // Some file systems cannot sync a folder; there the journal itself is as safe as it gets.
         let _unsupported = folder.sync_all();
     }
-    wavegate_migrations::control_plane::migrations::runner().run(&mut connection)?;
+    // Grouped: one transaction. What is applied without its note would be applied again.
+    wavegate_migrations::control_plane::migrations::runner()
+        .set_grouped(true)
+        .run(&mut connection)?;
     let (epoch, opened) = epoch(&mut connection, now)?;
     Ok((connection, epoch, opened))
 }
 
 /// `synchronous=FULL`: what is acknowledged survives a power cut.
 fn settings(connection: &Connection) -> Result<(), StoreError> {
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    // Read to its end, where SQLite tells whether the disk took the change: in the mode from before, a
+    // power cut may take a commit back.
+    let mut mode = String::new();
+    connection.pragma(None, "journal_mode", "WAL", |row| {
+        mode = row.get(0)?;
+        Ok(())
+    })?;
+    if mode != "wal" {
+        return Err(StoreError::JournalMode { mode });
+    }
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 10_000, |_| Ok(()))?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -65,23 +77,31 @@ pub(super) fn refuse_newer(path: &Path) -> Result<(), StoreError> {
     if !path.exists() {
         return Ok(());
     }
-    let connection = open_read_only(path)?;
+    let found = match version(&open_read_only(path)?) {
+        // It was cut off while it was being made. SQLite undoes what was begun, for whoever may write.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) => {
+            version(&Connection::open(path)?)?
+        }
+        found => found?,
+    };
+    let known = known_version();
+    match found {
+        Some(found) if found > known => Err(StoreError::Newer { found, known }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The newest migration that was applied; `None`: none.
+fn version(connection: &Connection) -> rusqlite::Result<Option<i32>> {
     let has_history: bool = connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'refinery_schema_history')",
         [],
         |row| row.get(0),
     )?;
     if !has_history {
-        return Ok(());
+        return Ok(None);
     }
-    let found: Option<i32> =
-        connection
-            .query_row("SELECT max(version) FROM refinery_schema_history", [], |row| row.get(0))?;
-    let known = known_version();
-    match found {
-        Some(found) if found > known => Err(StoreError::Newer { found, known }),
-        Some(_) | None => Ok(()),
-    }
+    connection.query_row("SELECT max(version) FROM refinery_schema_history", [], |row| row.get(0))
 }
 
 /// A connection that cannot write.

@@ -43,6 +43,7 @@ pub async fn check_state(state_dir: &Path, trust: Option<&Path>) -> Result<State
         StoreError::Sqlite(_)
         | StoreError::Migration(_)
         | StoreError::Malformed { .. }
+        | StoreError::JournalMode { .. }
         | StoreError::Gap { .. } => Failure::new(Exit::Failed, error),
     })?;
     report.part("database", &format!("{} log rows", found.rows), &found.findings);
