@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod doc_commands;
+pub mod power;
 pub mod processes;
 pub mod release_kit;
 pub mod sim;

@@ -11,6 +11,7 @@ mod ci;
 mod deny;
 mod kill;
 mod lint;
+mod power;
 mod sim;
 mod test;
 
@@ -42,6 +43,8 @@ enum Command {
     Sim(sim::Options),
     /// The long count of `kill -9` of the control plane under a running rollout.
     Kill(kill::Options),
+    /// Power cuts on the real stores, many of them.
+    Power(power::Options),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::Sim(options) => sim::run(&options),
         Command::Kill(options) => kill::run(&options),
+        Command::Power(options) => power::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
