@@ -11,6 +11,7 @@ mod ci;
 mod deny;
 mod kill;
 mod lint;
+mod planted;
 mod power;
 mod sim;
 mod test;
@@ -45,6 +46,8 @@ enum Command {
     Kill(kill::Options),
     /// Power cuts on the real stores, many of them.
     Power(power::Options),
+    /// Known bugs, planted one after the other: each must be found by the test it names.
+    Planted(planted::Options),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Sim(options) => sim::run(&options),
         Command::Kill(options) => kill::run(&options),
         Command::Power(options) => power::run(&options),
+        Command::Planted(options) => planted::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

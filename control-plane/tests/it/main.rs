@@ -7,6 +7,7 @@ mod fleet;
 mod running;
 
 mod agents;
+mod commits;
 mod events;
 mod process;
 mod publishing;
