@@ -45,7 +45,7 @@ fn what_runs_elsewhere_is_on_a_page() {
 #[test]
 fn links_between_the_pages_lead_somewhere() {
     let mut findings = Vec::new();
-    for page in PAGES.iter().chain(&["ARCHITECTURE.md", "CHANGELOG.md"]) {
+    for page in PAGES.iter().chain(&["ARCHITECTURE.md", "CHANGELOG.md", "docs/reliability.md"]) {
         let path = workspace().join(page);
         let text = std::fs::read_to_string(&path).unwrap();
         for link in links(&text).iter().filter(|link| !link.contains("://")) {
@@ -82,6 +82,27 @@ fn the_architecture_page_names_what_exists() {
     };
     let missing: Vec<String> = code_spans(&text).iter().filter(is_missing).cloned().collect();
     expect_none("ARCHITECTURE.md names what does not exist", &missing);
+}
+
+/// Words in `code` of the reliability page that read like the name of a test name one, and its folders
+/// and files are there.
+#[test]
+fn the_reliability_page_names_tests_that_exist() {
+    let text = std::fs::read_to_string(workspace().join("docs/reliability.md")).unwrap();
+    let functions = function_names();
+    let spans = code_spans(&text);
+    let tests: Vec<&String> = spans.iter().filter(|code| is_test_name(code)).collect();
+    assert!(tests.len() > 20, "{} names", tests.len());
+    let mut missing: Vec<String> =
+        tests.into_iter().filter(|test| !functions.contains(*test)).cloned().collect();
+    let paths = spans.iter().filter(|code| code.starts_with("tests/"));
+    missing.extend(paths.filter(|path| !workspace().join(path).exists()).cloned());
+    expect_none("docs/reliability.md names what does not exist", &missing);
+}
+
+fn is_test_name(code: &str) -> bool {
+    code.matches('_').count() > 1
+        && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 fn code_spans(markdown: &str) -> Vec<String> {
