@@ -2,6 +2,7 @@
 //! shape of the files, the names of the tests, the commands of the pages.
 #![allow(clippy::unwrap_used, missing_docs, reason = "test code")]
 
+mod independence;
 mod pages;
 mod planted;
 mod pure_crates;
