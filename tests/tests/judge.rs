@@ -12,7 +12,14 @@ const J1: &str = "00000000-0000-4000-8000-000000000001";
 const J2: &str = "00000000-0000-4000-8000-000000000002";
 
 /// An exchange that took five milliseconds.
-fn exchange(sent: u64, who: &str, line: &str, request: Value, status: u64, answer: Value) -> Value {
+fn exchange(
+    sent: u64,
+    who: &str,
+    line: &str,
+    request: &Value,
+    status: u64,
+    answer: &Value,
+) -> Value {
     let (method, path) = line.split_once(' ').unwrap();
     json!({ "sent": sent, "answered": sent + 5, "who": who, "method": method, "path": path,
         "request": request, "status": status, "answer": answer })
@@ -22,7 +29,7 @@ fn poll(sent: u64, who: &str, rollout: &str, wave: u64) -> Value {
     let dispatch = json!({ "rollout_id": rollout, "channel": "stable", "wave": wave,
         "target_closure": "sha256:aa", "no_change": false, "attempt": 1,
         "issued_at": "2026-11-21T09:00:00.000Z", "expires_at": "2026-11-21T09:05:00.000Z" });
-    exchange(sent, who, "GET /v1/agent/dispatch?wait_secs=55", Value::Null, 200, dispatch)
+    exchange(sent, who, "GET /v1/agent/dispatch?wait_secs=55", &Value::Null, 200, &dispatch)
 }
 
 fn post(sent: u64, who: &str, rollout: &str, id: &str, events: &[(u64, Value)]) -> Value {
@@ -33,7 +40,7 @@ fn post(sent: u64, who: &str, rollout: &str, id: &str, events: &[(u64, Value)]) 
         .collect();
     let request =
         json!({ "rollout_id": rollout, "journal_id": id, "replay": false, "events": events });
-    exchange(sent, who, "POST /v1/agent/events", request, 200, json!({ "last_seq": last_seq }))
+    exchange(sent, who, "POST /v1/agent/events", &request, 200, &json!({ "last_seq": last_seq }))
 }
 
 fn row(seq: u64, host: &str, rollout: &str, kind: &str, (id, of): (&str, u64)) -> Value {
@@ -43,12 +50,12 @@ fn row(seq: u64, host: &str, rollout: &str, kind: &str, (id, of): (&str, u64)) -
 
 fn status(sent: u64, serial: u64, last_seq: u64) -> Value {
     let answer = json!({ "cp_epoch": "one", "serial": serial, "log": { "last_seq": last_seq } });
-    exchange(sent, "operator", "GET /v1/status", Value::Null, 200, answer)
+    exchange(sent, "operator", "GET /v1/status", &Value::Null, 200, &answer)
 }
 
 fn publish(sent: u64, serial: u64) -> Value {
     let answer = json!({ "serial": serial, "rollouts_opened": [format!("stable@r{serial}")] });
-    exchange(sent, "operator", "POST /v1/releases", Value::Null, 201, answer)
+    exchange(sent, "operator", "POST /v1/releases", &Value::Null, 201, &answer)
 }
 
 fn ack() -> Value {
@@ -72,7 +79,7 @@ fn in_order() -> Vec<Value> {
     ];
     let events = |sent| {
         let answer = json!({ "items": rows, "next_cursor": null });
-        exchange(sent, "operator", "GET /v1/events?after_seq=0", Value::Null, 200, answer)
+        exchange(sent, "operator", "GET /v1/events?after_seq=0", &Value::Null, 200, &answer)
     };
     vec![
         publish(0, 1),

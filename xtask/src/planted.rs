@@ -65,19 +65,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         tree.expect_all_to_pass(bugs.values())?;
     }
     let mut survivors = Vec::new();
-    println!("{:<34} {:>7}  caught by", "bug", "seconds");
+    eprintln!("{:<34} {:>7}  caught by", "bug", "seconds");
     for (name, bug) in &bugs {
         let begun = Instant::now();
         let outcome = tree.with(bug, || tree.test(bug)).with_context(|| name.clone())?;
         let seconds = begun.elapsed().as_secs();
         let caught = outcome == Outcome::Failed;
         let by = if caught { &bug.test } else { "NOTHING" };
-        println!("{name:<34} {seconds:>7}  {by}");
+        eprintln!("{name:<34} {seconds:>7}  {by}");
         if !caught {
             survivors.push(format!("{name}: {}", bug.bug));
         }
     }
-    println!("{} of {} bugs caught", bugs.len() - survivors.len(), bugs.len());
+    eprintln!("{} of {} bugs caught", bugs.len() - survivors.len(), bugs.len());
     ensure!(survivors.is_empty(), "bugs that no test finds:\n    {}", survivors.join("\n    "));
     Ok(())
 }

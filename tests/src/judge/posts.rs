@@ -97,7 +97,7 @@ impl<'a> Posts<'a> {
                     told.acknowledged = earliest(told.acknowledged, at);
                 }
                 (_, Some((at, stopped))) if seq == stopped => {
-                    told.refused = earliest(told.refused, at)
+                    told.refused = earliest(told.refused, at);
                 }
                 // What stands before a refused event is committed.
                 (_, Some((at, stopped))) if seq < stopped => {
