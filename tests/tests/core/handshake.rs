@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wavegate_proto::event::{ActivationMethod, Event};
+use wavegate_proto::event::{ActivationMethod, Event, FailureClass};
 use wavegate_proto::ids::{Attempt, JournalId, Seq};
 use wavegate_proto::record::HostState;
 use wavegate_tests::release_kit::closure;
@@ -122,16 +122,25 @@ fn g5_a_replay_counts_up_to_the_announced_seq_only() {
     let mut cp = Cp::with(&[release("r1", "one", &[2]).budget("all", 1, 1)]);
     let rollout = id("stable@r1");
     let mut journal = Journal::new(900);
-    for attempt in [1, 2] {
-        let ack = cp.ack_event("host-02", Attempt(attempt));
-        journal.append(cp.now().wall, ack);
+    let failed = Event::ActivationFailed {
+        class: FailureClass::Host,
+        reason: "no room".to_owned(),
+        exit_code: None,
+        stderr_tail: None,
+        changed: false,
+    };
+    // The second attempt is one that a replay would let in, and nothing else would.
+    for event in [cp.ack_event("host-02", Attempt(1)), failed, cp.ack_event("host-02", Attempt(2))]
+    {
+        journal.append(cp.now().wall, event);
     }
     let mut announced = journal.clone();
-    announced.entries.truncate(1);
+    announced.entries.truncate(2);
     cp.host("host-02").journals.insert(rollout.clone(), announced);
     cp.heartbeat("host-02").unwrap();
     let problem = cp.post("host-02", &rollout, journal.id, true, journal.entries).unwrap_err();
-    assert_eq!(problem.seq, Some(Seq(2)));
+    assert_eq!((problem.seq, problem.reason.as_deref()), (Some(Seq(3)), Some("no-lease")));
+    assert_eq!(cp.state("host-02"), HostState::Failed);
 }
 
 #[test]
@@ -142,7 +151,7 @@ fn e5_a_heartbeat_during_a_switch_does_not_complete_it() {
     cp.advance(minutes(2));
     assert_eq!(cp.state("host-01"), HostState::Activating);
     let failed = Event::ActivationFailed {
-        class: wavegate_proto::event::FailureClass::Artifact,
+        class: FailureClass::Artifact,
         reason: "the switch failed".to_owned(),
         exit_code: Some(4),
         stderr_tail: None,
