@@ -165,7 +165,7 @@ impl Rollout {
         self.waves.iter().all(|wave| wave.is_done(self.policy()))
     }
 
-    /// Whether a wave is done. One that is done by silence only is, once a person has approved the next
+    /// Whether a wave is done. One without evidence is, once a person has approved the next
     /// (G24).
     #[must_use]
     pub fn is_wave_done(&self, index: WaveIndex) -> bool {

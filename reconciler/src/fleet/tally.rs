@@ -98,16 +98,19 @@ impl WaveTally {
             + within(self.standing_infra_failures(), self.max_infra_failures(policy))
     }
 
-    /// Whether every host is done. A wave that nobody converged in is not done by silence (G24).
+    /// Whether every host is done. A wave that nobody converged in is not done by silence, nor by hosts
+    /// that were lost or given up on: they may be down because of the very closure (G24).
     #[must_use]
     pub fn is_done(&self, policy: &Policy) -> bool {
-        self.done(policy) == self.hosts && !self.is_done_by_silence_only()
+        self.done(policy) == self.hosts && !self.is_without_evidence()
     }
 
-    /// Whether nobody converged and somebody was left out for silence: then a person has to decide.
+    /// Whether nobody converged and somebody was left out for silence, lost or given up on: then a person
+    /// has to decide.
     #[must_use]
-    pub fn is_done_by_silence_only(&self) -> bool {
-        self.count(HostClass::SkippedOffline) > 0 && self.count(HostClass::Converged) == 0
+    pub fn is_without_evidence(&self) -> bool {
+        let unjudged = self.count(HostClass::SkippedOffline) + self.standing_infra_failures();
+        unjudged > 0 && self.count(HostClass::Converged) == 0
     }
 
     /// Whether anything has been started in it.

@@ -170,6 +170,7 @@ fn waits(rollout: &Rollout, host: &HostName, placement: &Placement) -> Option<Wa
     };
     let wave = rollout.wave(placement.entry.wave)?;
     let policy = rollout.policy();
+    let undecided = wave.is_without_evidence() && !rollout.is_wave_done(placement.entry.wave);
     let (gate, since, kind) = match placement.class() {
         HostClass::Waiting | HostClass::Unknown => held(),
         HostClass::Leased => Some(("dispatched", record.state_since, ReasonKind::HeldBack)),
@@ -179,7 +180,7 @@ fn waits(rollout: &Rollout, host: &HostName, placement: &Placement) -> Option<Wa
         // Done, unless there are more of them than the wave may have, or nobody else speaks for it.
         HostClass::InfraExhausted => {
             let too_many = wave.standing_infra_failures() > wave.max_infra_failures(policy);
-            match (too_many, placement.lost) {
+            match (too_many || undecided, placement.lost) {
                 (false, _) => None,
                 (true, true) => Some(("lost", record.state_since, ReasonKind::Stuck)),
                 (true, false) if record.state == HostState::Pending => held(),
@@ -191,9 +192,7 @@ fn waits(rollout: &Rollout, host: &HostName, placement: &Placement) -> Option<Wa
             too_many.then(|| in_state(ReasonKind::NeedsPerson)).flatten()
         }
         HostClass::SkippedOffline => {
-            let undecided = !rollout.is_wave_done(placement.entry.wave);
-            let decide = wave.is_done_by_silence_only() && undecided;
-            decide.then_some(("skipped-offline", record.state_since, ReasonKind::NeedsPerson))
+            undecided.then_some(("skipped-offline", record.state_since, ReasonKind::NeedsPerson))
         }
         HostClass::Converged | HostClass::Skipped => None,
     }?;

@@ -87,6 +87,21 @@ fn g24_a_wave_in_which_nobody_converged_is_not_done_by_silence() {
 }
 
 #[test]
+fn g24_a_wave_whose_only_host_was_lost_is_not_done() {
+    let mut cp = Cp::with(&[release("r1", "one", &[1, 3])]);
+    cp.ack("host-01");
+    cp.goes_silent("host-01");
+    cp.advance(minutes(20));
+    assert!(cp.core.fleet().placement(&id("stable@r1"), &name("host-01")).unwrap().lost);
+    assert!(cp.dispatched().is_empty(), "the closure may be what took it down");
+    assert_eq!(cp.rollout("stable@r1").waiting_for[0].host, name("host-01"), "E20");
+    cp.returns("host-01");
+    cp.activate("host-01");
+    cp.settle("host-01");
+    assert_eq!(cp.dispatched(), ["host-02", "host-03", "host-04"]);
+}
+
+#[test]
 fn a_lost_host_is_found_by_its_next_heartbeat() {
     let mut cp = Cp::with(&[release("r1", "one", &[3])]);
     cp.ack("host-01");
