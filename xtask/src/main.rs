@@ -11,6 +11,7 @@ mod ci;
 mod deny;
 mod kill;
 mod lint;
+mod model;
 mod planted;
 mod power;
 mod sim;
@@ -40,6 +41,8 @@ enum Command {
     Ci,
     /// The benchmarks, each beside its reference.
     Bench(bench::Options),
+    /// Every reachable state of three hosts, within bounds for each fault.
+    Model(model::Options),
     /// The simulator over many seeds.
     Sim(sim::Options),
     /// The long count of `kill -9` of the control plane under a running rollout.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Deny => deny::run(),
         Command::Ci => ci::run(),
         Command::Bench(options) => bench::run(&options),
+        Command::Model(options) => model::run(&options),
         Command::Sim(options) => sim::run(&options),
         Command::Kill(options) => kill::run(&options),
         Command::Power(options) => power::run(&options),

@@ -22,7 +22,7 @@ use super::{Core, LogEnd, Output};
 const SHOWN_EVERY_HEARTBEATS: u64 = 10;
 
 /// What this process knows of the log behind it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct LogHistory {
     /// The end of the log when the process started.
     found: LogSeq,

@@ -90,7 +90,7 @@ impl fmt::Debug for EchoKey {
 }
 
 /// The control plane's decisions.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Core {
     config: CoreConfig,
     fleet: Fleet,

@@ -10,7 +10,7 @@ use super::input::Token;
 use super::rows::{LogEnd, Write};
 
 /// One thing the outside must do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Output {
     /// Commit this.
     Write(Box<Write>),
@@ -32,7 +32,7 @@ pub enum Output {
 }
 
 /// The answer to a request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Answer {
     /// To a heartbeat.
     Heartbeat(Box<HeartbeatAnswer>),

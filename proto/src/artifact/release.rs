@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -49,7 +50,7 @@ pub struct RolloutFiles {
 }
 
 /// A release.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Release {
     /// The fleet document.
     pub fleet: FleetDocument,
@@ -61,6 +62,16 @@ pub struct Release {
     pub fleet_sig: SignatureFile,
     /// One for each channel that has hosts.
     pub rollouts: BTreeMap<ChannelName, ReleaseRollout>,
+}
+
+/// Without its documents: the hash of the fleet document stands for them.
+impl fmt::Debug for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Release")
+            .field("serial", &self.fleet.serial)
+            .field("fleet_sha256", &self.fleet_sha256)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Release {

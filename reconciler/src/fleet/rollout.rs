@@ -1,6 +1,7 @@
 //! One rollout: its signed header, its hosts, and where it is.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 
 use wavegate_proto::artifact::header::RolloutHeader;
@@ -70,7 +71,7 @@ pub struct Mark {
 }
 
 /// What a rollout was opened with: verified bytes and what they say.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Manifest {
     /// The header.
     pub header: RolloutHeader,
@@ -80,6 +81,17 @@ pub struct Manifest {
     pub signatures: Vec<Signature>,
     /// What identifies its content.
     pub content_id: Sha256Hash,
+}
+
+/// Without its bytes: the content id stands for them.
+impl fmt::Debug for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manifest")
+            .field("rollout_id", &self.header.rollout_id())
+            .field("serial", &self.header.serial)
+            .field("content_id", &self.content_id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Rollout {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use wavegate_proto::artifact::proof::verify_rollout_proof;
+use wavegate_proto::artifact::proof::{HostPlan, verify_rollout_proof};
+use wavegate_proto::artifact::verified::Verified;
 use wavegate_proto::ids::{BootId, ClosureId, HostName, JournalId, RolloutId, Seq};
 use wavegate_proto::record::HostState;
 use wavegate_proto::time::{Mono, Now};
@@ -17,7 +18,7 @@ use crate::release_kit::Kit;
 
 /// What survives a crash of the agent.
 #[derive(Debug, Clone, Default)]
-pub(super) struct AgentDisk {
+pub struct AgentDisk {
     pub meta: Meta,
     pub journals: Vec<DiskJournal>,
     pub activated: Vec<Activated>,
@@ -26,9 +27,87 @@ pub(super) struct AgentDisk {
     pub running: Option<ClosureId>,
 }
 
+impl AgentDisk {
+    /// What a process that starts reads back; `verify` makes a plan of a stored proof again.
+    pub fn restored(
+        &self,
+        host: HostName,
+        boot_id: BootId,
+        verify: impl Fn(&RolloutProof) -> Verified<HostPlan>,
+    ) -> Restored {
+        let stored = |journal: &DiskJournal| StoredJournal {
+            rollout_id: journal.rollout_id.clone(),
+            journal_id: journal.journal_id,
+            proof: journal.proof.clone(),
+            plan: journal.proof.as_ref().map(&verify),
+            probes: probes(),
+            entries: journal.entries.clone(),
+        };
+        Restored {
+            host,
+            boot_id,
+            meta: self.meta.clone(),
+            journals: self.journals.iter().map(stored).collect(),
+            activated: self.activated.clone(),
+            rejected: self.rejected.clone(),
+            current: self.running.clone(),
+        }
+    }
+
+    /// Performs an effect that writes; `false`: it does something else.
+    pub fn write(&mut self, effect: &AgentEffect) -> bool {
+        match effect {
+            AgentEffect::OpenJournal { rollout_id, journal_id, proof } => {
+                self.journals.retain(|journal| journal.rollout_id != *rollout_id);
+                self.journals.push(DiskJournal {
+                    rollout_id: rollout_id.clone(),
+                    journal_id: *journal_id,
+                    proof: proof.clone(),
+                    entries: Vec::new(),
+                });
+            }
+            AgentEffect::AttachProof { journal_id, proof, .. } => {
+                self.journal(*journal_id).proof = Some(proof.clone());
+            }
+            AgentEffect::Append { journal_id, entry, written, .. } => {
+                let (entry, written) = (entry.clone(), *written);
+                let stored = StoredEntry { entry, written, answer: Answer::Unanswered };
+                self.journal(*journal_id).entries.push(stored);
+            }
+            AgentEffect::MarkAnswered { journal_id, to, refused, .. } => {
+                mark(&mut self.journal(*journal_id).entries, *to, *refused);
+            }
+            AgentEffect::DropJournal { rollout_id } => {
+                self.journals.retain(|journal| journal.rollout_id != *rollout_id);
+            }
+            AgentEffect::SaveMeta(meta) => self.meta = meta.clone(),
+            AgentEffect::RememberActivated(activated) => {
+                self.activated.retain(|known| known.closure != activated.closure);
+                self.activated.push(activated.clone());
+            }
+            AgentEffect::Reject(rejected) => self.rejected.push(rejected.clone()),
+            AgentEffect::Unreject(cleared) => self.rejected.retain(|r| r != cleared),
+            AgentEffect::Activate { .. }
+            | AgentEffect::Rollback { .. }
+            | AgentEffect::StartProbes { .. }
+            | AgentEffect::StopProbes
+            | AgentEffect::HeartbeatNow
+            | AgentEffect::OfferRollout { .. }
+            | AgentEffect::FetchPlan { .. }
+            | AgentEffect::Satisfied(_)
+            | AgentEffect::Log { .. } => return false,
+        }
+        true
+    }
+
+    fn journal(&mut self, id: JournalId) -> &mut DiskJournal {
+        self.journals.iter_mut().find(|journal| journal.journal_id == id).unwrap()
+    }
+}
+
 /// One journal on disk.
 #[derive(Debug, Clone)]
-pub(super) struct DiskJournal {
+pub struct DiskJournal {
     pub rollout_id: RolloutId,
     pub journal_id: JournalId,
     pub proof: Option<RolloutProof>,
@@ -36,8 +115,8 @@ pub(super) struct DiskJournal {
 }
 
 /// What the host is doing; a crash of the agent loses it.
-#[derive(Debug, Clone)]
-pub(super) enum Work {
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
     Activating { rollout_id: RolloutId, closure: ClosureId },
     RollingBack { rollout_id: RolloutId, to: Option<ClosureId> },
 }
@@ -67,7 +146,7 @@ pub(super) struct Agent {
 }
 
 /// Makes journal ids from the simulator's numbers.
-pub(super) struct Ids<'a>(pub &'a mut u128);
+pub struct Ids<'a>(pub &'a mut u128);
 
 impl JournalIds for Ids<'_> {
     fn next_id(&mut self) -> JournalId {
@@ -99,34 +178,15 @@ impl Agent {
 
     /// The agent's process starts from its disk.
     pub(super) fn start(&mut self, kit: &Kit, now: Now, ids: &mut Ids<'_>) -> Vec<AgentEffect> {
-        let journals = self.disk.journals.iter().map(|journal| self.stored(kit, journal)).collect();
-        let restored = Restored {
-            host: self.name.clone(),
-            boot_id: self.boot_id,
-            meta: self.disk.meta.clone(),
-            journals,
-            activated: self.disk.activated.clone(),
-            rejected: self.disk.rejected.clone(),
-            current: self.disk.running.clone(),
+        let verify = |proof: &RolloutProof| {
+            let context = kit.context(wavegate_proto::time::Timestamp::from_unix_millis(0));
+            verify_rollout_proof(proof, &self.name, &context).unwrap()
         };
+        let restored = self.disk.restored(self.name.clone(), self.boot_id, verify);
         let (core, effects) = AgentCore::restore(now, restored, ids);
         self.core = Some(core);
         self.next_heartbeat = now.mono;
         effects
-    }
-
-    fn stored(&self, kit: &Kit, journal: &DiskJournal) -> StoredJournal {
-        let context = kit.context(wavegate_proto::time::Timestamp::from_unix_millis(0));
-        let plan = journal.proof.as_ref();
-        let plan = plan.map(|proof| verify_rollout_proof(proof, &self.name, &context).unwrap());
-        StoredJournal {
-            rollout_id: journal.rollout_id.clone(),
-            journal_id: journal.journal_id,
-            proof: journal.proof.clone(),
-            plan,
-            probes: probes(),
-            entries: journal.entries.clone(),
-        }
     }
 
     /// Whether it soaks under some rollout.
@@ -152,55 +212,6 @@ impl Agent {
         self.generation += 1;
     }
 
-    /// Performs an effect that writes; `false`: it does something else.
-    pub(super) fn write(&mut self, effect: &AgentEffect) -> bool {
-        match effect {
-            AgentEffect::OpenJournal { rollout_id, journal_id, proof } => {
-                self.disk.journals.retain(|journal| journal.rollout_id != *rollout_id);
-                self.disk.journals.push(DiskJournal {
-                    rollout_id: rollout_id.clone(),
-                    journal_id: *journal_id,
-                    proof: proof.clone(),
-                    entries: Vec::new(),
-                });
-            }
-            AgentEffect::AttachProof { journal_id, proof, .. } => {
-                self.journal(*journal_id).proof = Some(proof.clone());
-            }
-            AgentEffect::Append { journal_id, entry, written, .. } => {
-                let (entry, written) = (entry.clone(), *written);
-                let stored = StoredEntry { entry, written, answer: Answer::Unanswered };
-                self.journal(*journal_id).entries.push(stored);
-            }
-            AgentEffect::MarkAnswered { journal_id, to, refused, .. } => {
-                mark(&mut self.journal(*journal_id).entries, *to, *refused);
-            }
-            AgentEffect::DropJournal { rollout_id } => {
-                self.disk.journals.retain(|journal| journal.rollout_id != *rollout_id);
-            }
-            AgentEffect::SaveMeta(meta) => self.disk.meta = meta.clone(),
-            AgentEffect::RememberActivated(activated) => {
-                self.disk.activated.retain(|known| known.closure != activated.closure);
-                self.disk.activated.push(activated.clone());
-            }
-            AgentEffect::Reject(rejected) => self.disk.rejected.push(rejected.clone()),
-            AgentEffect::Unreject(cleared) => self.disk.rejected.retain(|r| r != cleared),
-            AgentEffect::Activate { .. }
-            | AgentEffect::Rollback { .. }
-            | AgentEffect::StartProbes { .. }
-            | AgentEffect::StopProbes
-            | AgentEffect::HeartbeatNow
-            | AgentEffect::OfferRollout { .. }
-            | AgentEffect::FetchPlan { .. }
-            | AgentEffect::Satisfied(_)
-            | AgentEffect::Log { .. } => return false,
-        }
-        true
-    }
-
-    fn journal(&mut self, id: JournalId) -> &mut DiskJournal {
-        self.disk.journals.iter_mut().find(|journal| journal.journal_id == id).unwrap()
-    }
 }
 
 fn mark(entries: &mut [StoredEntry], to: Seq, refused: Option<(Seq, Answer)>) {

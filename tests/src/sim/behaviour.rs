@@ -35,7 +35,7 @@ impl Behaviour {
 }
 
 /// The one probe that every closure declares.
-pub(super) fn probes() -> Vec<ProbeSchedule> {
+pub fn probes() -> Vec<ProbeSchedule> {
     vec![ProbeSchedule {
         declared: DeclaredProbe {
             name: "app".parse().unwrap(),
@@ -48,4 +48,4 @@ pub(super) fn probes() -> Vec<ProbeSchedule> {
 }
 
 /// A failure that is not the closure's.
-pub(super) const INFRA_FAILURE: (FailureClass, &str) = (FailureClass::Network, "fetch-failed");
+pub const INFRA_FAILURE: (FailureClass, &str) = (FailureClass::Network, "fetch-failed");

@@ -14,7 +14,8 @@ use super::disk::Disk;
 pub(super) const HEARTBEAT_SECS: u64 = 30;
 
 /// A control plane that is running.
-pub(super) struct ControlPlane {
+#[derive(Debug, Clone)]
+pub struct ControlPlane {
     pub core: Core,
     pub started: Mono,
     /// Whom each request came from, and which of theirs it was.
@@ -23,10 +24,11 @@ pub(super) struct ControlPlane {
 }
 
 impl ControlPlane {
-    pub(super) fn start(disk: &mut Disk, now: Now, fresh: CpEpoch) -> Self {
+    /// A process that starts on `disk` and wants a heartbeat every `heartbeat_secs`.
+    pub fn start(disk: &mut Disk, now: Now, fresh: CpEpoch, heartbeat_secs: u64) -> Self {
         let config = CoreConfig {
             fleet: "demo".parse().unwrap(),
-            heartbeat_secs: HEARTBEAT_SECS,
+            heartbeat_secs,
             version: "sim".to_owned(),
             retain_secs: 90 * 86_400,
             next_epoch: CpEpoch(uuid::Uuid::from_u128(fresh.0.as_u128() ^ u128::MAX)),
@@ -39,19 +41,19 @@ impl ControlPlane {
         Self { core, started, requests: BTreeMap::new(), next_token: 0 }
     }
 
-    pub(super) fn token(&mut self) -> Token {
+    pub fn token(&mut self) -> Token {
         self.next_token += 1;
         Token(self.next_token)
     }
 
     /// This process's clocks.
-    pub(super) fn now(&self, now: Now) -> Now {
+    pub fn now(&self, now: Now) -> Now {
         let mono = Mono::from_millis(now.mono.millis_since(self.started));
         Now { wall: now.wall, mono }
     }
 
     /// One batch of one input: what is to be committed, and what is then to be answered.
-    pub(super) fn step(&mut self, now: Now, disk: &Disk, input: Input) -> Decided {
+    pub fn step(&mut self, now: Now, disk: &Disk, input: Input) -> Decided {
         let now = self.now(now);
         let mut outputs = self.core.handle(now, Input::Committed(disk.log_end()));
         outputs.extend(self.core.handle(now, input));
@@ -68,9 +70,9 @@ impl ControlPlane {
 
 /// What the core wants of the outside.
 #[derive(Default)]
-pub(super) struct Decided {
-    pub(super) writes: Vec<Write>,
-    pub(super) replies: Vec<(Token, Answer)>,
+pub struct Decided {
+    pub writes: Vec<Write>,
+    pub replies: Vec<(Token, Answer)>,
     compare: Vec<(HostName, LogEnd)>,
 }
 

@@ -24,7 +24,7 @@ use wavegate_proto::wire::operator::EventItem;
 #[derive(Debug, Clone, Default)]
 pub struct Disk {
     pub epoch: Option<CpEpoch>,
-    pub log: Vec<LogRow>,
+    pub log: Vec<Arc<LogRow>>,
     /// The chain up to each row.
     chain: Vec<Sha256Hash>,
     pub probe_failures: BTreeMap<(RolloutId, HostName), ProbeFailuresRow>,
@@ -67,7 +67,7 @@ impl Disk {
                 assert_eq!(row.seq, self.last_seq().next(), "the log has no gaps");
                 let before = self.log_end().chain;
                 self.chain.push(row.clone().chained(&before).chain);
-                self.log.push(row);
+                self.log.push(Arc::new(row));
             }
             Write::Rollout(row) => drop(self.rollouts.insert(row.rollout_id.clone(), row)),
             Write::HostRollout(row) => {
@@ -221,9 +221,15 @@ impl Disk {
     /// What a start reads back; makes the epoch of a new database.
     pub fn stored(&mut self, fresh: CpEpoch) -> Stored {
         let new_database = self.epoch.is_none();
+        let cp_epoch = *self.epoch.get_or_insert(fresh);
+        Stored { cp_epoch, new_database, ..self.rows() }
+    }
+
+    /// The rows as they stand, as of a database that is not new.
+    pub fn rows(&self) -> Stored {
         Stored {
-            cp_epoch: *self.epoch.get_or_insert(fresh),
-            new_database,
+            cp_epoch: self.epoch.unwrap_or(CpEpoch(uuid::Uuid::nil())),
+            new_database: false,
             log_end: self.log_end(),
             release: self.release.clone(),
             rollouts: self.rollouts.values().cloned().collect(),

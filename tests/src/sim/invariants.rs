@@ -1,6 +1,7 @@
 //! What must never happen, judged from what happened: what was committed, and what hosts really did.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use wavegate_control_plane::core::{Core, LogRow, Write};
 use wavegate_proto::ids::{Attempt, ClosureId, HostName, JournalId, RolloutId, Seq};
@@ -29,7 +30,7 @@ pub struct Judge {
 
 impl Judge {
     /// The database is another one now; journals may be replayed into it.
-    pub fn new_database(&mut self, log: &[LogRow]) {
+    pub fn new_database(&mut self, log: &[Arc<LogRow>]) {
         self.seqs.clear();
         self.set_aside.clear();
         for row in log {

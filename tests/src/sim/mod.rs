@@ -13,6 +13,9 @@ mod network;
 pub mod tally;
 mod world;
 
-pub use behaviour::{Behaviour, Health};
+pub use agent::{AgentDisk, Ids, Work};
+pub use behaviour::{Behaviour, Health, INFRA_FAILURE, probes};
+pub use control_plane::{ControlPlane, Decided};
 pub use disk::Disk;
+pub use network::post_outcome;
 pub use world::{Faults, World};

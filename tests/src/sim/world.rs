@@ -13,7 +13,7 @@ use wavegate_proto::wire::operator::RolloutState;
 
 use super::agent::Agent;
 use super::behaviour::{Behaviour, Health};
-use super::control_plane::{ControlPlane, Decided};
+use super::control_plane::{ControlPlane, Decided, HEARTBEAT_SECS};
 use super::disk::Disk;
 use super::invariants::Judge;
 use super::network::{Request, Response};
@@ -243,7 +243,7 @@ impl World {
         let fresh = CpEpoch(uuid::Uuid::from_u128(self.ids));
         let first = self.judge.dispatches == 0 && self.disk.log.is_empty();
         let now = self.now();
-        self.control_plane = Some(ControlPlane::start(&mut self.disk, now, fresh));
+        self.control_plane = Some(ControlPlane::start(&mut self.disk, now, fresh, HEARTBEAT_SECS));
         self.adopt();
         if first && !self.queue.values().any(|e| matches!(e, Event::ControlPlaneTick)) {
             self.push(5_000, Event::ControlPlaneTick);

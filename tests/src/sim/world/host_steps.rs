@@ -4,18 +4,17 @@ use wavegate_control_plane::core::Answer;
 use wavegate_proto::artifact::proof::verify_rollout_proof;
 use wavegate_proto::artifact::rules::VerifyContext;
 use wavegate_proto::event::{FailureClass, ProbeOutcome};
-use wavegate_proto::ids::{HostName, Seq};
+use wavegate_proto::ids::HostName;
 use wavegate_proto::time::Now;
 use wavegate_proto::wire::agent::{ResourceCounts, RolloutProof};
-use wavegate_proto::wire::problem::Problem;
 use wavegate_state_machine::agent::{
-    ActivationOutcome, AgentEffect, AgentInput, HostFacts, OfferOutcome, OfferedPlan, PostOutcome,
-    Rejection, RollbackOutcome,
+    ActivationOutcome, AgentEffect, AgentInput, HostFacts, OfferOutcome, OfferedPlan, Rejection,
+    RollbackOutcome,
 };
 
 use super::super::agent::{Ids, Work};
 use super::super::behaviour::{Health, INFRA_FAILURE, probes};
-use super::super::network::{Purpose, Request, Response};
+use super::super::network::{Purpose, Request, Response, post_outcome};
 use super::super::tally::Rare;
 use super::{Event, World};
 
@@ -69,7 +68,7 @@ impl World {
                 self.push(4_000, Event::AgentStart { host: host.clone() });
                 return;
             }
-            if !self.agents.get_mut(host).unwrap().write(&effect) {
+            if !self.agents.get_mut(host).unwrap().disk.write(&effect) {
                 self.act(host, effect);
             }
         }
@@ -369,29 +368,5 @@ fn failed(class: FailureClass, reason: &str, changed: bool) -> ActivationOutcome
         exit_code: None,
         stderr_tail: None,
         changed,
-    }
-}
-
-fn post_outcome(answer: Option<Answer>) -> PostOutcome {
-    match answer {
-        Some(Answer::Events(answer)) => PostOutcome::Accepted { last_seq: answer.last_seq },
-        Some(Answer::Problem(problem)) => refused(&problem),
-        _ => PostOutcome::Unavailable,
-    }
-}
-
-fn refused(problem: &Problem) -> PostOutcome {
-    match problem.code() {
-        "event-refused" => PostOutcome::Refused {
-            seq: problem.seq.unwrap_or(Seq(0)),
-            reason: problem.reason.clone().unwrap_or_default(),
-            last_seq: problem.last_seq.unwrap_or(Seq(0)),
-        },
-        "seq-gap" => PostOutcome::Gap { expected: problem.expected_seq.unwrap_or(Seq(1)) },
-        "journal-replaced" => PostOutcome::JournalReplaced,
-        "journal-diverged" => PostOutcome::JournalDiverged,
-        "unknown-rollout" => PostOutcome::UnknownRollout,
-        "rollout-pruned" => PostOutcome::Pruned,
-        _ => PostOutcome::Unavailable,
     }
 }
