@@ -105,6 +105,11 @@ impl Core {
             Admission::Gap { expected } => Some(Stop::Gap(expected)),
             Admission::Replaced => Some(Stop::Replaced),
             Admission::Diverged => Some(Stop::Diverged(entry.seq)),
+            Admission::NewJournal | Admission::Fold
+                if request.replay && self.origin(place, request, entry.seq) == Origin::Live =>
+            {
+                Some(Stop::Gap(entry.seq))
+            }
             Admission::NewJournal => {
                 self.note_new_journal(now, place, request.journal_id);
                 self.fold_event(now, place, request, entry)
@@ -144,7 +149,9 @@ impl Core {
         }
     }
 
-    /// G5: a replay counts only for a journal this process asked for, up to what was announced.
+    /// G5: a replay counts only for a journal this process asked for, up to what was announced. One that
+    /// an earlier process asked for must not be refused event by event, which would use up its seqs for
+    /// good: a gap makes the host send a heartbeat, and this process asks for itself.
     fn origin(&self, (rollout_id, host): &Place, request: &EventsRequest, seq: Seq) -> Origin {
         let asked = self.fleet.hosts.get(host).and_then(|h| h.replays.get(rollout_id));
         if request.replay

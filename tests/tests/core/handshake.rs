@@ -7,7 +7,7 @@ use wavegate_proto::ids::{Attempt, JournalId, Seq};
 use wavegate_proto::record::HostState;
 use wavegate_tests::release_kit::closure;
 
-use crate::harness::{Cp, Journal, id, minutes, name};
+use crate::harness::{Cp, Journal, equal_but_for, id, minutes, name};
 use crate::release;
 
 #[test]
@@ -98,8 +98,28 @@ fn g5_a_replay_nobody_asked_for_is_no_replay() {
     let ack = cp.ack_event("host-02", Attempt(1));
     let entry = journal.append(cp.now().wall, ack);
     let problem = cp.post("host-02", &rollout, journal.id, true, vec![entry]).unwrap_err();
-    assert_eq!(problem.reason.as_deref(), Some("no-lease"));
+    assert_eq!((problem.code(), problem.expected_seq), ("seq-gap", Some(Seq(1))));
     assert_eq!(cp.state("host-02"), HostState::Pending);
+    assert_eq!(cp.logged("event_refused"), 0, "its seqs are not used up");
+}
+
+#[test]
+fn g5_a_replay_that_an_earlier_process_asked_for_is_asked_for_again() {
+    let mut cp = Cp::with(&[release("r1", "one", &[2])]);
+    cp.converge("host-01");
+    let before = cp.picture();
+    cp.wipe();
+    let asked = cp.heartbeat("host-01").unwrap().replay;
+    let rollout = id("stable@r1");
+    assert_eq!(asked[&rollout], Seq(1));
+    cp.restart();
+    let journal = cp.host("host-01").journals[&rollout].clone();
+    let sent = cp.post("host-01", &rollout, journal.id, true, journal.entries);
+    assert_eq!(sent.unwrap_err().code(), "seq-gap");
+    cp.everybody_reports();
+    assert_eq!(cp.state("host-01"), HostState::Converged);
+    let except = ["opened_at", "last_seen_at", "dispatched_at", "serial", "since"];
+    equal_but_for(&before["records"], &cp.picture()["records"], &except);
 }
 
 #[test]
@@ -114,7 +134,7 @@ fn g5_only_the_journal_that_was_asked_for_may_be_replayed() {
     assert_eq!(answer.replay[&rollout], Seq(1));
     let other = JournalId(uuid::Uuid::from_u128(901));
     let problem = cp.post("host-02", &rollout, other, true, asked.entries).unwrap_err();
-    assert_eq!(problem.reason.as_deref(), Some("no-lease"));
+    assert_eq!((problem.code(), problem.expected_seq), ("seq-gap", Some(Seq(1))));
 }
 
 #[test]
@@ -139,7 +159,7 @@ fn g5_a_replay_counts_up_to_the_announced_seq_only() {
     cp.host("host-02").journals.insert(rollout.clone(), announced);
     cp.heartbeat("host-02").unwrap();
     let problem = cp.post("host-02", &rollout, journal.id, true, journal.entries).unwrap_err();
-    assert_eq!((problem.seq, problem.reason.as_deref()), (Some(Seq(3)), Some("no-lease")));
+    assert_eq!((problem.code(), problem.expected_seq), ("seq-gap", Some(Seq(3))));
     assert_eq!(cp.state("host-02"), HostState::Failed);
 }
 
