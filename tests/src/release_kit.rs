@@ -31,7 +31,7 @@ pub struct Kit {
 }
 
 /// One channel of a release.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct ChannelSpec {
     pub channel: ChannelName,
     /// Channels that go before it.

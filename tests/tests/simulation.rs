@@ -2,9 +2,14 @@
 //! must come about all the same.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "test code")]
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use wavegate_proto::wire::operator::RolloutState;
 use wavegate_tests::release_kit::{closure, host_name, policy, stable};
+use wavegate_tests::sim::story;
 use wavegate_tests::sim::tally::Tally;
+use wavegate_tests::sim::trace::Trace;
 use wavegate_tests::sim::{Faults, Health, World};
 
 const WAVES: [usize; 3] = [5, 15, 30];
@@ -44,25 +49,34 @@ fn a_bad_release_comes_back_and_a_fix_goes_out() {
     world.check_nothing_lost();
 }
 
-/// How many seeds one run takes; more by hand: `WAVEGATE_SIM_SEEDS=1000`.
-fn seeds() -> u64 {
-    std::env::var("WAVEGATE_SIM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(SEEDS)
+/// A number from the environment, for runs by hand: see `cargo xtask sim`.
+fn setting(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Err(_) => default,
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text:?}")),
+    }
 }
 
 /// About as many as fit into a minute on two cores.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 150;
+const STORIES: u64 = 120;
+
+/// Hosts of a story.
+const STORY_HOSTS: u64 = 40;
 
 /// Fewer seeds than this may miss a rare situation without anything being wrong.
 const SEEDS_FOR_EVERY_SITUATION: u64 = 40;
 
-fn first_seed() -> u64 {
-    std::env::var("WAVEGATE_SIM_FIRST_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(100)
-}
-
 /// A good release, a bad one and its fix, under faults of every kind, with one wiped database, and in
 /// some worlds a host that is away for half an hour.
 fn everything_goes_wrong(seed: u64) -> Tally {
-    let faults = Faults { lost_percent: 5, repeated_percent: 5, crashes: true, infra_percent: 3 };
+    let faults = Faults {
+        lost_percent: 5,
+        repeated_percent: 5,
+        crashes: true,
+        infra_percent: 3,
+        ..Faults::default()
+    };
     let mut world = World::new(seed, 50, faults);
     let (good, bad, fix) = (closure("good"), closure("bad"), closure("fix"));
     world.behaves(&bad, if seed.is_multiple_of(2) { Health::Unhealthy } else { Health::Broken });
@@ -114,13 +128,72 @@ fn everything_goes_wrong(seed: u64) -> Tally {
 #[test]
 fn many_seeds_with_faults_of_every_kind() {
     let mut tally = Tally::default();
-    for seed in first_seed()..first_seed() + seeds() {
+    for seed in 100..100 + SEEDS {
         println!("seed {seed}");
         tally.add(&everything_goes_wrong(seed));
     }
+    println!("{tally}");
+}
+
+/// R2: random fleets, policies and releases, compared with what a second opinion foretells.
+#[test]
+fn stories_end_as_they_are_foretold() {
+    let first = setting("WAVEGATE_SIM_FIRST_SEED", 1);
+    let seeds = setting("WAVEGATE_SIM_SEEDS", STORIES);
+    let hosts = setting("WAVEGATE_SIM_HOSTS", STORY_HOSTS);
+    let tally = tell(first..first + seeds, usize::try_from(hosts).unwrap());
     println!("{tally}");
     if tally.seeds >= SEEDS_FOR_EVERY_SITUATION {
         let never = tally.never_reached();
         assert!(never.is_empty(), "never reached in {} seeds: {never:?}", tally.seeds);
     }
+}
+
+/// Plays the stories of `seeds` on every core.
+fn tell(seeds: std::ops::Range<u64>, hosts: usize) -> Tally {
+    let next = AtomicU64::new(seeds.start);
+    let tally = Mutex::new(Tally::default());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    let told = play(seed, hosts);
+                    let mut tally = tally.lock().unwrap();
+                    tally.add(&told);
+                    if tally.seeds.is_multiple_of(500) {
+                        println!("{tally}");
+                    }
+                }
+            });
+        }
+    });
+    tally.into_inner().unwrap()
+}
+
+/// A story that fails is played once more, with everything written down.
+fn play(seed: u64, hosts: usize) -> Tally {
+    let panic = match std::panic::catch_unwind(|| story::play(seed, hosts, Trace::default())) {
+        Ok(tally) => return tally,
+        Err(panic) => panic,
+    };
+    let trace = Trace::on();
+    let again = std::panic::catch_unwind({
+        let trace = trace.clone();
+        move || story::play(seed, hosts, trace)
+    });
+    assert!(again.is_err(), "seed {seed} failed, and did not fail again");
+    let lines = trace.lines();
+    let path = std::env::temp_dir().join(format!("wavegate-sim-{seed}-{hosts}.trace"));
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    for line in &lines[lines.len().saturating_sub(60)..] {
+        println!("{line}");
+    }
+    println!("seed {seed} with {hosts} hosts; the whole trace is in {}", path.display());
+    println!("again: cargo xtask sim --seeds 1 --first {seed} --hosts {hosts}");
+    std::panic::resume_unwind(panic);
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask sim --seeds N --first S`: the simulator over many seeds, in release mode.
+//! `cargo xtask sim --seeds N --hosts H --first S`: the simulator over many seeds, in release mode.
 
 use anyhow::Result;
 
@@ -14,13 +14,18 @@ pub(crate) struct Options {
     /// The first seed; the others follow it.
     #[arg(long, default_value_t = 1)]
     first: u64,
+    /// How many hosts each story has.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u64).range(6..=1000))]
+    hosts: u64,
 }
 
-/// Runs every seed; the last one printed before a failure is the one that failed.
+/// Plays the story of every seed. One that fails is named, with the end of what happened, a file with all
+/// of it, and the command that plays it again.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut test = cargo::command(["test", "--release", "--package", "wavegate-tests"]);
-    test.args(["--test", "simulation", "many_seeds", "--", "--nocapture"]);
+    test.args(["--test", "simulation", "stories", "--", "--nocapture"]);
     test.env("WAVEGATE_SIM_SEEDS", options.seeds.to_string());
     test.env("WAVEGATE_SIM_FIRST_SEED", options.first.to_string());
+    test.env("WAVEGATE_SIM_HOSTS", options.hosts.to_string());
     report::run_tests("simulation", &mut test)
 }

@@ -6,7 +6,7 @@ use wavegate_proto::artifact::proof::{HostPlan, verify_rollout_proof};
 use wavegate_proto::artifact::verified::Verified;
 use wavegate_proto::ids::{BootId, ClosureId, HostName, JournalId, RolloutId, Seq};
 use wavegate_proto::record::HostState;
-use wavegate_proto::time::{Mono, Now};
+use wavegate_proto::time::{Mono, Now, Timestamp};
 use wavegate_proto::wire::agent::{Dispatch, Rejected, RolloutProof};
 use wavegate_state_machine::agent::{
     Activated, AgentCore, AgentEffect, Answer, JournalIds, Meta, ProbeSchedule, Restored,
@@ -141,6 +141,10 @@ pub(super) struct Agent {
     pub next_tick: u64,
     /// Until when it does not start, in milliseconds of the world.
     pub away_until: u64,
+    /// By how much its wall clock is wrong, in milliseconds.
+    pub skew_millis: i64,
+    /// It has been refused, and does not ask for a dispatch before.
+    pub next_poll: Mono,
     /// Rises whenever something under way must not be taken for something newer.
     pub generation: u64,
 }
@@ -172,18 +176,26 @@ impl Agent {
             next_heartbeat: Mono::default(),
             next_tick: 0,
             away_until: 0,
+            skew_millis: 0,
+            next_poll: Mono::default(),
             generation: 0,
         }
+    }
+
+    /// The time as its own clocks show it.
+    pub(super) fn clock(&self, now: Now) -> Now {
+        let wall = now.wall.unix_millis().saturating_add(self.skew_millis);
+        Now { wall: Timestamp::from_unix_millis(wall), mono: now.mono }
     }
 
     /// The agent's process starts from its disk.
     pub(super) fn start(&mut self, kit: &Kit, now: Now, ids: &mut Ids<'_>) -> Vec<AgentEffect> {
         let verify = |proof: &RolloutProof| {
-            let context = kit.context(wavegate_proto::time::Timestamp::from_unix_millis(0));
+            let context = kit.context(Timestamp::from_unix_millis(0));
             verify_rollout_proof(proof, &self.name, &context).unwrap()
         };
         let restored = self.disk.restored(self.name.clone(), self.boot_id, verify);
-        let (core, effects) = AgentCore::restore(now, restored, ids);
+        let (core, effects) = AgentCore::restore(self.clock(now), restored, ids);
         self.core = Some(core);
         self.next_heartbeat = now.mono;
         effects
@@ -211,7 +223,6 @@ impl Agent {
         self.heartbeat = None;
         self.generation += 1;
     }
-
 }
 
 fn mark(entries: &mut [StoredEntry], to: Seq, refused: Option<(Seq, Answer)>) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use wavegate_proto::event::{DeclaredProbe, FailureClass};
-use wavegate_proto::ids::ClosureId;
+use wavegate_proto::ids::{ClosureId, HostName};
 use wavegate_proto::record::{ProbeKind, ProbeMode};
 use wavegate_state_machine::agent::ProbeSchedule;
 
@@ -18,10 +18,11 @@ pub enum Health {
     Broken,
 }
 
-/// How every closure behaves.
+/// How every closure behaves, everywhere or on some hosts only.
 #[derive(Debug, Clone, Default)]
 pub struct Behaviour {
     closures: BTreeMap<ClosureId, Health>,
+    on_hosts: BTreeMap<(ClosureId, HostName), Health>,
 }
 
 impl Behaviour {
@@ -29,8 +30,13 @@ impl Behaviour {
         self.closures.insert(closure, health);
     }
 
-    pub fn of(&self, closure: &ClosureId) -> Health {
-        self.closures.get(closure).copied().unwrap_or(Health::Good)
+    pub fn set_on(&mut self, host: HostName, closure: ClosureId, health: Health) {
+        self.on_hosts.insert((closure, host), health);
+    }
+
+    pub fn of(&self, closure: &ClosureId, host: &HostName) -> Health {
+        let here = self.on_hosts.get(&(closure.clone(), host.clone()));
+        here.or_else(|| self.closures.get(closure)).copied().unwrap_or(Health::Good)
     }
 }
 
@@ -42,7 +48,7 @@ pub fn probes() -> Vec<ProbeSchedule> {
             kind: ProbeKind::Exec,
             mode: ProbeMode::Enforce,
         },
-        interval_secs: 5,
+        interval_secs: 15,
         timeout_secs: 2,
     }]
 }

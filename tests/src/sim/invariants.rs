@@ -9,6 +9,8 @@ use wavegate_proto::record::{HostRecord, HostState};
 use wavegate_proto::wire::operator::RolloutState;
 use wavegate_reconciler::fleet::placement::Placement;
 
+use super::oracle::tolerated;
+
 /// What the judge remembers, across wipes.
 #[derive(Default)]
 pub struct Judge {
@@ -127,12 +129,19 @@ impl Judge {
         );
         assert!(!halted || placement.lease.is_none(), "{id} is halted and {host} holds a dispatch");
         let Some(lease) = &placement.lease else { return };
-        let failures = rollout.placements.values().filter(|p| p.is_artifact_failure()).count();
-        assert_eq!(failures, 0, "{id} has failures and {host} is dispatched");
+        for index in 0..rollout.waves().len() {
+            let of_wave =
+                || rollout.placements.values().filter(|p| p.entry.wave.0 as usize == index);
+            let failures = of_wave().filter(|p| p.is_artifact_failure()).count();
+            let limit = tolerated(rollout.policy().max_failures, of_wave().count());
+            assert!(failures <= limit, "{id} has {failures} failures and {host} is dispatched");
+        }
         let earlier =
             || rollout.placements.values().filter(|p| p.entry.wave < placement.entry.wave);
         let aside = |p: &Placement| self.set_aside.contains(&(id.clone(), p.record.host.clone()));
-        let open = earlier().filter(|p| !settled(&p.record) && !aside(p));
+        // Failures are within the limit, or it would have been found above.
+        let done = |p: &Placement| settled(&p.record) || p.is_artifact_failure() || aside(p);
+        let open = earlier().filter(|p| !done(p));
         let open: Vec<_> = open.map(|p| (&p.record.host, p.record.state, p.class())).collect();
         for (index, wave) in rollout.waves().iter().enumerate() {
             let here = |p: &&Placement| p.lost && usize::try_from(p.entry.wave.0) == Ok(index);
@@ -140,7 +149,11 @@ impl Judge {
             let tolerated = wave.max_infra_failures(rollout.policy());
             assert!(lost <= tolerated, "{host} goes before {lost} lost hosts of wave {index}");
         }
-        let fix = fleet.is_broken_elsewhere(host, id);
+        // G19: a host that is broken under an earlier rollout gets its fix without waiting.
+        let fix = fleet.records(host).any(|(other, p)| {
+            let failed = p.record.state == HostState::Failed && !p.record.is_rolling_back();
+            other.id != *id && (failed || p.record.degraded_since.is_some())
+        });
         assert!(open.is_empty() || lease.no_change || fix, "{host} goes before {open:?}");
     }
 }
@@ -161,7 +174,13 @@ fn budgets_are_kept(core: &Core) {
     for (id, budget) in &core.fleet().budgets {
         let limit = usize::try_from(budget.max_in_flight()).unwrap_or(usize::MAX);
         let unreported = &core.fleet().recovering.unreported;
-        let users = budget.users.iter().filter(|host| !unreported.contains(*host)).count();
+        // A dispatch that changes nothing disrupts nobody, and is given whatever the budget says.
+        let keeps = |host: &HostName| {
+            let mut records = core.fleet().records(host);
+            records.any(|(_, p)| p.lease.as_ref().is_some_and(|lease| lease.no_change))
+        };
+        let users = budget.users.iter().filter(|host| !unreported.contains(*host) && !keeps(host));
+        let users = users.count();
         assert!(users <= limit, "budget {id} allows {limit} and {users} use it");
     }
 }

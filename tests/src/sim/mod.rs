@@ -8,9 +8,13 @@ mod agent;
 mod behaviour;
 mod control_plane;
 mod disk;
+pub mod history;
 mod invariants;
 mod network;
+pub mod oracle;
+pub mod story;
 pub mod tally;
+pub mod trace;
 mod world;
 
 pub use agent::{AgentDisk, Ids, Work};

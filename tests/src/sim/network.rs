@@ -1,5 +1,7 @@
 //! Messages between hosts and the control plane: delayed, lost, repeated, reordered.
 
+use std::fmt;
+
 use wavegate_control_plane::core::{Answer, Input, Query, Token};
 use wavegate_proto::artifact::proof::verify_rollout_proof;
 use wavegate_proto::ids::{HostName, RolloutId, Seq};
@@ -24,6 +26,24 @@ pub(super) enum Request {
 pub(super) enum Purpose {
     Dispatch,
     Bootstrap,
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Heartbeat(_) => f.write_str("heartbeat"),
+            Self::Poll => f.write_str("poll"),
+            Self::Events(request) => {
+                let kinds = request.events.iter().map(|entry| entry.event.kind());
+                let kinds: Vec<_> = kinds.collect();
+                let first = request.events.first().map_or(Seq(0), |entry| entry.seq);
+                let replay = if request.replay { " again" } else { "" };
+                write!(f, "{} from {first}{replay}: {}", request.rollout_id, kinds.join(", "))
+            }
+            Self::Proof { rollout_id, .. } => write!(f, "the proof of {rollout_id}"),
+            Self::Offer { rollout_id, .. } => write!(f, "offers {rollout_id}"),
+        }
+    }
 }
 
 impl Request {

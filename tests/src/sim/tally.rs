@@ -43,11 +43,29 @@ pub enum Rare {
     InfraRetry,
     /// A closure is quarantined.
     Quarantined,
+    /// A message takes so long that many others overtake it.
+    LateMessage,
+    /// A host's wall clock is set to another day.
+    ClockJumped,
+    /// A host joins the fleet with a newer release.
+    HostJoined,
+    /// A host leaves the fleet in the middle of a rollout.
+    HostLeft,
+    /// A host keeps what it runs in a new rollout.
+    Carried,
+    /// A host waits for another channel.
+    ChannelHeld,
+    /// A host waits for another one that goes before it.
+    HostEdgeHeld,
+    /// A wave goes on in spite of a failure that the policy tolerates.
+    FailureTolerated,
+    /// A release takes the place of one that is under way.
+    SupersededUnderWay,
 }
 
 impl Rare {
     /// Every one of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 27] = [
         Self::WipeDuringSoak,
         Self::WipeDuringRollback,
         Self::SetBackDatabase,
@@ -66,6 +84,15 @@ impl Rare {
         Self::Lost,
         Self::InfraRetry,
         Self::Quarantined,
+        Self::LateMessage,
+        Self::ClockJumped,
+        Self::HostJoined,
+        Self::HostLeft,
+        Self::Carried,
+        Self::ChannelHeld,
+        Self::HostEdgeHeld,
+        Self::FailureTolerated,
+        Self::SupersededUnderWay,
     ];
 }
 

@@ -15,12 +15,17 @@ use super::agent::Agent;
 use super::behaviour::{Behaviour, Health};
 use super::control_plane::{ControlPlane, Decided, HEARTBEAT_SECS};
 use super::disk::Disk;
+use super::history::History;
 use super::invariants::Judge;
 use super::network::{Request, Response};
 use super::tally::{Rare, Tally};
+use super::trace::Trace;
 use crate::release_kit::{ChannelSpec, Kit, host_name};
 
+mod event;
 mod host_steps;
+
+use event::Event;
 
 /// How much goes wrong.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,25 +34,14 @@ pub struct Faults {
     pub lost_percent: u8,
     /// Messages repeated, of a hundred.
     pub repeated_percent: u8,
+    /// Messages that take up to a minute and a half, of a hundred.
+    pub late_percent: u8,
+    /// Whether hosts' wall clocks are wrong, by days, and jump.
+    pub wrong_clocks: bool,
     /// Whether agents and the control plane crash now and then.
     pub crashes: bool,
     /// Activations that fail for reasons other than the closure, of a hundred.
     pub infra_percent: u8,
-}
-
-/// Something that is to happen.
-pub(super) enum Event {
-    ToControlPlane { host: HostName, number: u64, request: Request },
-    ToAgent { host: HostName, number: u64, response: Response },
-    PollTimeout { host: HostName, token: Token, number: u64 },
-    ControlPlaneTick,
-    ControlPlaneStart,
-    ControlPlaneCrash,
-    AgentTick { host: HostName },
-    AgentStart { host: HostName },
-    AgentCrash,
-    WorkDone { host: HostName, generation: u64 },
-    Probe { host: HostName, generation: u64, index: usize },
 }
 
 /// Everything there is.
@@ -67,7 +61,12 @@ pub struct World {
     pub(super) ids: u128,
     pub(super) numbers: u64,
     pub tally: Tally,
+    pub history: History,
+    pub trace: Trace,
 }
+
+/// A wall clock is wrong by at most this, in milliseconds: forty days.
+const MAX_SKEW_MILLIS: i64 = 40 * 86_400_000;
 
 /// When the simulation begins: 2026-11-21T09:00:00Z.
 const BEGIN_UNIX_MILLIS: i64 = 1_795_251_600_000;
@@ -93,11 +92,19 @@ impl World {
             ids: 1 << 64,
             numbers: 0,
             tally: Tally { seeds: 1, ..Tally::default() },
+            history: History::default(),
+            trace: Trace::default(),
         };
         world.push(0, Event::ControlPlaneStart);
         for number in 1..=hosts {
             let delay = world.rng.u64(0..5_000);
             world.push(delay, Event::AgentStart { host: host_name(number) });
+        }
+        if faults.wrong_clocks {
+            for agent in world.agents.values_mut() {
+                agent.skew_millis = world.rng.i64(-MAX_SKEW_MILLIS..MAX_SKEW_MILLIS);
+            }
+            world.push(30_000, Event::ClockJump);
         }
         if faults.crashes {
             world.push(60_000, Event::AgentCrash);
@@ -179,6 +186,16 @@ impl World {
         self.push(secs * 1000, Event::AgentStart { host: host.clone() });
     }
 
+    /// Whether some host is going back to what it ran before.
+    pub fn somebody_rolls_back(&self) -> bool {
+        self.agents.values().any(Agent::rolls_back)
+    }
+
+    /// Whether every host that went away is back.
+    pub fn nobody_is_away(&self) -> bool {
+        self.agents.values().all(|agent| agent.away_until <= self.now_millis)
+    }
+
     /// Stops everything that goes wrong, so that everything can come to an end.
     pub fn calm(&mut self) {
         self.faults = Faults::default();
@@ -193,6 +210,8 @@ impl World {
             let ((at, _), event) = self.queue.pop_first().unwrap();
             self.now_millis = at;
             self.tally.steps += 1;
+            self.trace.at(at);
+            self.trace.note(|| event.to_string());
             self.happen(event);
         }
         self.now_millis = until;
@@ -230,9 +249,22 @@ impl World {
             Event::AgentTick { host } => self.agent_tick(&host),
             Event::AgentStart { host } => self.start_agent(&host),
             Event::AgentCrash => self.crash_an_agent(),
+            Event::ClockJump => self.clock_jumps(),
             Event::WorkDone { host, generation } => self.work_done(&host, generation),
             Event::Probe { host, generation, index } => self.probe(&host, generation, index),
         }
+    }
+
+    fn clock_jumps(&mut self) {
+        if !self.faults.wrong_clocks {
+            return;
+        }
+        let victim = self.rng.usize(0..self.agents.len());
+        let skew = self.rng.i64(-MAX_SKEW_MILLIS..MAX_SKEW_MILLIS);
+        self.agents.values_mut().nth(victim).unwrap().skew_millis = skew;
+        self.tally.reach(Rare::ClockJumped);
+        let next = self.rng.u64(5_000..120_000);
+        self.push(next, Event::ClockJump);
     }
 
     fn start_control_plane(&mut self) {
@@ -300,6 +332,7 @@ impl World {
         }
         self.judge.committed(&control_plane.core, &writes);
         note_rare(&mut self.tally, &writes);
+        self.trace.committed(&writes);
         self.disk.commit(writes);
         if self.faults.crashes && self.rng.u32(0..800) == 0 {
             // Killed after the commit: nobody is answered.
@@ -338,8 +371,17 @@ impl World {
         if self.chance(self.faults.lost_percent) {
             return;
         }
-        let delay = self.rng.u64(1..300);
+        let delay = self.network_delay();
         self.push(delay, Event::ToAgent { host, number, response });
+    }
+
+    /// How long a message is under way, in milliseconds; a late one is overtaken by many others.
+    fn network_delay(&mut self) -> u64 {
+        if self.chance(self.faults.late_percent) {
+            self.tally.reach(Rare::LateMessage);
+            return self.rng.u64(300..90_000);
+        }
+        self.rng.u64(1..300)
     }
 
     /// What a person would want to see when a test fails.
@@ -380,13 +422,18 @@ impl World {
         lines.join("\n")
     }
 
+    /// What every host really runs.
+    pub fn running(&self) -> BTreeMap<HostName, Option<ClosureId>> {
+        self.agents.values().map(|a| (a.name.clone(), a.disk.running.clone())).collect()
+    }
+
     /// Where the control plane says a rollout is.
     pub fn rollout_state(&self, id: &str) -> Option<RolloutState> {
         let id = id.parse().unwrap();
         Some(self.control_plane.as_ref()?.core.fleet().rollouts.get(&id)?.state)
     }
 
-    /// What every host really runs.
+    /// Whether every host really runs the closure.
     pub fn all_run(&self, closure: &ClosureId) -> bool {
         self.agents.values().all(|agent| agent.disk.running.as_ref() == Some(closure))
     }
@@ -396,9 +443,12 @@ impl World {
         self.behaviour.set(closure.clone(), health);
     }
 
-    /// Every entry the control plane has answered is in the log (D1); call it when everything is quiet.
+    /// Every entry the control plane has answered is in the log (D1); call it when everything is quiet. Who
+    /// has left the fleet is not heard any more.
     pub fn check_nothing_lost(&self) {
-        for agent in self.agents.values() {
+        let fleet = self.release.as_ref().map(|release| &release.fleet.hosts);
+        let is_member = |host: &HostName| fleet.is_some_and(|hosts| hosts.contains_key(host));
+        for agent in self.agents.values().filter(|agent| is_member(&agent.name)) {
             for journal in &agent.disk.journals {
                 let answered = journal
                     .entries
@@ -437,11 +487,17 @@ fn note_rare(tally: &mut Tally, batch: &[Write]) {
             ("journal_diverged", _) => Rare::JournalDiverged,
             ("dispatch_expired", _) => Rare::DispatchLapsed,
             ("dispatch_withdrawn", _) => Rare::DispatchWithdrawn,
+            ("host_skipped", Some(true)) if row.payload["reason"] == "removed" => Rare::HostLeft,
             ("host_skipped", Some(true)) => Rare::SkippedOffline,
             ("host_skipped", Some(false)) => Rare::TakenInAgain,
             ("host_lost", _) => Rare::Lost,
             ("infra_retry", _) => Rare::InfraRetry,
             ("quarantine_added", _) => Rare::Quarantined,
+            ("carried", _) => Rare::Carried,
+            ("gate_changed", _) if row.payload["code"] == "channel-not-done" => Rare::ChannelHeld,
+            ("gate_changed", _) if row.payload["code"] == "predecessor-not-converged" => {
+                Rare::HostEdgeHeld
+            }
             _ => continue,
         };
         tally.reach(rare);

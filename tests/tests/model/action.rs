@@ -182,9 +182,8 @@ impl State {
         }
         let up = self.control.process.is_some();
         // However long it takes: time passes meanwhile.
-        actions.extend(
-            (0..HOSTS).filter(|at| self.hosts[*at].staged.is_some()).map(Action::Reboot),
-        );
+        actions
+            .extend((0..HOSTS).filter(|at| self.hosts[*at].staged.is_some()).map(Action::Reboot));
         actions.extend(
             (0..HOSTS).filter(|at| self.hosts[*at].agent.is_none()).map(Action::StartAgent),
         );
@@ -283,7 +282,8 @@ impl State {
 
     fn fates(&self) -> impl Iterator<Item = Fate> {
         let left = self.left;
-        let losses = [Fate::RequestLost, Fate::AnswerLost].into_iter().filter(move |_| left.losses > 0);
+        let losses =
+            [Fate::RequestLost, Fate::AnswerLost].into_iter().filter(move |_| left.losses > 0);
         let late = [Fate::Repeated, Fate::GivenUp].into_iter().filter(move |_| left.late > 0);
         let dies = (left.control_crashes > 0).then_some(Fate::DiesBeforeAnswer);
         losses.chain(late).chain(dies)

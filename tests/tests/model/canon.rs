@@ -103,8 +103,8 @@ impl Canon {
         std::mem::swap(&mut self.outer, &mut self.field);
         self.field.clear();
         self.field.push_str(&self.last);
-        let left_out = LEFT_OUT.contains(&self.field.as_str())
-            || (self.field == "written" && !self.completes);
+        let left_out =
+            LEFT_OUT.contains(&self.field.as_str()) || (self.field == "written" && !self.completes);
         if left_out && self.skip.is_none() {
             self.skip = Some(self.depth);
         }

@@ -197,14 +197,22 @@ impl State {
             .flat_map(|agent| agent.records())
             .map(|record| ((&record.rollout_id, &record.host), record))
             .collect();
-        let unequal = fleet.rollouts.values().flat_map(|r| r.placements.values()).any(|placement| {
-            let ours = &placement.record;
-            let own_facts = matches!(ours.state, HostState::Pending | HostState::Skipped);
-            match theirs.get(&(&ours.rollout_id, &ours.host)) {
-                Some(theirs) => !own_facts && comparable(ours) != comparable(theirs),
-                None => !own_facts,
-            }
-        });
+        let unequal =
+            fleet.rollouts.values().flat_map(|r| r.placements.values()).any(|placement| {
+                let ours = &placement.record;
+                let theirs = theirs.get(&(&ours.rollout_id, &ours.host));
+                // What the control plane does to its own record alone: it leaves a host out, and tries one
+                // again that has failed.
+                let own_fact = match ours.state {
+                    HostState::Skipped => true,
+                    HostState::Pending => theirs.is_none_or(|theirs| {
+                        let states = [HostState::Pending, HostState::Failed, HostState::Reverted];
+                        states.contains(&theirs.state)
+                    }),
+                    _ => false,
+                };
+                !own_fact && theirs.is_none_or(|theirs| comparable(ours) != comparable(theirs))
+            });
         unequal.then_some(Violation::Unequal)
     }
 }

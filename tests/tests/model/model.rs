@@ -87,9 +87,10 @@ impl Model for Exploration {
             StuckInSilence,
             Unequal
         ];
-        rules.push(Property::always("the state that is looked for", |model: &Self, state: &State| {
-            model.looked_for != Some(state.digest())
-        }));
+        rules.push(Property::always(
+            "the state that is looked for",
+            |model: &Self, state: &State| model.looked_for != Some(state.digest()),
+        ));
         rules
     }
 }

@@ -230,7 +230,8 @@ impl fmt::Debug for State {
                 writeln!(f, "  {} {} wave {}", rollout.id, rollout.state, rollout.current_wave)?;
                 for (host, p) in &rollout.placements {
                     let held = p.held.as_ref().map(|held| held.hold.code());
-                    let (state, seq, lease) = (p.record.state, p.record.last_seq, p.lease.is_some());
+                    let (state, seq, lease) =
+                        (p.record.state, p.record.last_seq, p.lease.is_some());
                     writeln!(f, "    {host} {state} seq {seq} lease {lease} {held:?}")?;
                 }
             }
@@ -239,8 +240,9 @@ impl fmt::Debug for State {
         }
         for host in &self.hosts {
             let records = host.agent.iter().flat_map(AgentCore::records);
-            let records: Vec<String> =
-                records.map(|r| format!("{} {} seq {}", r.rollout_id, r.state, r.last_seq)).collect();
+            let records: Vec<String> = records
+                .map(|r| format!("{} {} seq {}", r.rollout_id, r.state, r.last_seq))
+                .collect();
             let (up, work, probing) = (host.agent.is_some(), &host.work, &host.probing);
             writeln!(f, "  {} up {up} {records:?} {work:?} {probing:?}", host.name)?;
         }
@@ -254,9 +256,20 @@ struct DiskText<'a>(&'a Disk);
 impl fmt::Debug for DiskText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stored = self.0.rows();
-        let rollouts: Vec<_> = stored.rollouts.iter().map(|row| {
-            (&row.rollout_id, row.state, row.frozen, row.current_wave, &row.halt, &row.superseded_by)
-        }).collect();
+        let rollouts: Vec<_> = stored
+            .rollouts
+            .iter()
+            .map(|row| {
+                (
+                    &row.rollout_id,
+                    row.state,
+                    row.frozen,
+                    row.current_wave,
+                    &row.halt,
+                    &row.superseded_by,
+                )
+            })
+            .collect();
         f.debug_struct("Disk")
             .field("epoch", &self.0.epoch)
             .field("release", &stored.release)

@@ -21,6 +21,9 @@ use super::{Event, World};
 /// No agent is looked at again sooner than this.
 const EARLIEST_TICK_MILLIS: u64 = 20;
 
+/// A host that is refused, since no release names it, asks again after this.
+const REFUSED_POLL_SECS: u64 = 30;
+
 /// An agent is looked at this often whatever it asks for.
 const LATEST_TICK_MILLIS: u64 = 15_000;
 
@@ -52,6 +55,7 @@ impl World {
     fn input(&mut self, host: &HostName, input: AgentInput) {
         let now = self.now();
         let Some(agent) = self.agents.get_mut(host) else { return };
+        let now = agent.clock(now);
         let Some(core) = &mut agent.core else { return };
         let effects = core.handle(now, input, &mut Ids(&mut self.ids));
         self.perform(host, effects);
@@ -61,6 +65,8 @@ impl World {
     /// Performs effects in order; a crash may come between any two.
     fn perform(&mut self, host: &HostName, effects: Vec<AgentEffect>) {
         for effect in effects {
+            self.trace.note(|| format!("    {host} does {}", brief(&effect)));
+            self.history.note(host, &effect, self.now_millis);
             if self.faults.crashes && self.rng.u32(0..1500) == 0 {
                 self.agents.get_mut(host).unwrap().crash();
                 self.tally.crashes += 1;
@@ -137,7 +143,7 @@ impl World {
             Work::Activating { rollout_id, closure } => {
                 let outcome = if self.chance(self.faults.infra_percent) {
                     failed(INFRA_FAILURE.0, INFRA_FAILURE.1, false)
-                } else if self.behaviour.of(&closure) == Health::Broken {
+                } else if self.behaviour.of(&closure, host) == Health::Broken {
                     failed(FailureClass::Artifact, "broken", true)
                 } else {
                     let agent = self.agents.get_mut(host).unwrap();
@@ -162,7 +168,7 @@ impl World {
             return;
         }
         let running = agent.disk.running.as_ref();
-        let pass = running.is_some_and(|closure| self.behaviour.of(closure) == Health::Good);
+        let pass = running.is_some_and(|closure| self.behaviour.of(closure, host) == Health::Good);
         let outcome = if pass { ProbeOutcome::Pass } else { ProbeOutcome::Fail };
         if pass {
             self.judge.passed.insert(host.clone());
@@ -190,6 +196,7 @@ impl World {
         let now = self.now();
         self.give_up(host, now);
         let agent = self.agents.get_mut(host).unwrap();
+        let now = agent.clock(now);
         let Some(core) = &mut agent.core else { return };
         let mut requests = Vec::new();
         if agent.heartbeat.is_none() && agent.next_heartbeat <= now.mono {
@@ -209,13 +216,15 @@ impl World {
         {
             requests.push(Request::Events(request));
         }
-        if agent.polling.is_none() && agent.dispatch.is_none() && core.wants_dispatch(now.mono) {
+        let may_poll = agent.polling.is_none() && agent.next_poll <= now.mono;
+        if may_poll && agent.dispatch.is_none() && core.wants_dispatch(now.mono) {
             requests.push(Request::Poll);
         }
         let patience = agent.waiting.values().map(|(deadline, _)| *deadline).min();
         // A heartbeat that is under way is waited for; the next one is due after its answer.
         let heartbeat = agent.heartbeat.is_none().then_some(agent.next_heartbeat);
-        let wakeups = [core.next_wakeup(now.mono), heartbeat, patience];
+        let poll = Some(agent.next_poll).filter(|at| *at > now.mono);
+        let wakeups = [core.next_wakeup(now.mono), heartbeat, patience, poll];
         let due = wakeups.into_iter().flatten().min().map(|at| at.millis_since(now.mono));
         for request in requests {
             self.send(host, request);
@@ -252,7 +261,7 @@ impl World {
         let copies = 1 + usize::from(self.chance(self.faults.repeated_percent));
         for _ in 0..copies {
             if !self.chance(self.faults.lost_percent) {
-                let delay = self.rng.u64(1..300);
+                let delay = self.network_delay();
                 let (host, request) = (host.clone(), request.clone());
                 self.push(delay, Event::ToControlPlane { host, number, request });
             }
@@ -289,6 +298,9 @@ impl World {
             }
             Request::Poll => {
                 let polled_at = agent.polling.take().map_or(now.mono, |(_, at)| at);
+                if matches!(answer, Some(Answer::Problem(_))) {
+                    agent.next_poll = now.mono.plus_secs(REFUSED_POLL_SECS);
+                }
                 if let Some(Answer::Dispatch(Some(dispatch))) = answer {
                     let rollout_id = dispatch.rollout_id.clone();
                     agent.dispatch = Some((*dispatch, polled_at));
@@ -369,4 +381,12 @@ fn failed(class: FailureClass, reason: &str, changed: bool) -> ActivationOutcome
         stderr_tail: None,
         changed,
     }
+}
+
+/// An effect without the bulk of what it carries.
+fn brief(effect: &AgentEffect) -> String {
+    if let AgentEffect::Append { rollout_id, entry, .. } = effect {
+        return format!("append {rollout_id} {} {}", entry.seq, entry.event.kind());
+    }
+    format!("{effect:?}").chars().take(120).collect()
 }
