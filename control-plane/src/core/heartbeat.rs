@@ -21,6 +21,9 @@ use super::{Answer, Core, Token};
 /// A gap of more than so many heartbeats is silence: what the host is to do after it takes its time anew.
 const TALKS_AFTER_HEARTBEATS: u64 = 3;
 
+/// A heartbeat is on its way for so many seconds at the most.
+const LATE_SECS: u64 = 120;
+
 /// In so many heartbeats in a row a host must say that it runs something else than it converged on.
 const HEARTBEATS_TO_DIVERGE: u32 = 2;
 
@@ -37,6 +40,11 @@ impl Core {
             self.reply(reply, Answer::Problem(problem));
             return;
         }
+        if self.is_overtaken(host, heartbeat) {
+            let answer = self.heartbeat_answer(now);
+            self.reply(reply, Answer::Heartbeat(Box::new(answer)));
+            return;
+        }
         self.check_checkpoint(now, host, heartbeat.checkpoint.as_ref());
         self.note_liveness(now, host, heartbeat, cert_expires_at);
         if let Some(kept) = &heartbeat.marks {
@@ -50,18 +58,42 @@ impl Core {
         self.compare_with_target(now, host, heartbeat.current_closure.as_ref());
         self.reported(now, host);
         let answer = HeartbeatAnswer {
-            cp_epoch: self.cp_epoch,
-            now: now.wall,
-            next_heartbeat_secs: self.config.heartbeat_secs,
             replay,
             new_journal,
             cleared: self.cleared(host, &heartbeat.rejected),
             marks: self.newer_marks(host, heartbeat.marks_version),
             bootstrap: self.bootstrap(host, heartbeat),
-            satisfied: Vec::new(),
             checkpoint: self.show_checkpoint(now, host),
+            ..self.heartbeat_answer(now)
         };
         self.reply(reply, Answer::Heartbeat(Box::new(answer)));
+    }
+
+    /// An answer that asks for nothing.
+    fn heartbeat_answer(&self, now: Now) -> HeartbeatAnswer {
+        HeartbeatAnswer {
+            cp_epoch: self.cp_epoch,
+            now: now.wall,
+            next_heartbeat_secs: self.config.heartbeat_secs,
+            replay: BTreeMap::new(),
+            new_journal: Vec::new(),
+            cleared: Vec::new(),
+            marks: None,
+            bootstrap: Vec::new(),
+            satisfied: Vec::new(),
+            checkpoint: None,
+        }
+    }
+
+    /// Whether a later heartbeat of the same boot has arrived before it. What it says was so once: a journal
+    /// that it does not name may have been opened since, and nothing follows from it (E5). One that is much
+    /// older is no late message but a machine that was set back.
+    fn is_overtaken(&self, name: &HostName, heartbeat: &Heartbeat) -> bool {
+        let live = self.fleet.hosts.get(name).map(|host| &host.liveness);
+        live.is_some_and(|live| {
+            let behind_secs = live.uptime_secs.saturating_sub(heartbeat.uptime_secs);
+            live.boot_id == Some(heartbeat.boot_id) && (1..=LATE_SECS).contains(&behind_secs)
+        })
     }
 
     fn note_liveness(
@@ -84,6 +116,7 @@ impl Core {
             live.agent_version = Some(heartbeat.agent_version.chars().take(64).collect());
         }
         live.boot_id = Some(heartbeat.boot_id);
+        live.uptime_secs = heartbeat.uptime_secs;
         live.clock_skew_secs = Some(heartbeat.at.secs_since(now.wall));
         live.cert_expires_at = cert_expires_at;
         let drifted = heartbeat.resources.drifted > 0;

@@ -17,6 +17,8 @@ pub struct Liveness {
     pub agent_version: Option<String>,
     /// Its boot.
     pub boot_id: Option<BootId>,
+    /// For how long its machine had been up when it sent the heartbeat that was sent last, in seconds.
+    pub uptime_secs: u64,
     /// What it says it runs. Outer `None`: it has not said.
     pub current_closure: Option<Option<ClosureId>>,
     /// In how many heartbeats in a row it said that it runs something else than it converged on.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use wavegate_control_plane::core::{Answer, Input};
 use wavegate_proto::event::{ActivationMethod, Event, FailureClass};
 use wavegate_proto::ids::{Attempt, JournalId, Seq};
 use wavegate_proto::record::HostState;
@@ -210,6 +211,30 @@ fn a_lost_rollback_ack_is_concluded_from_the_prior_closure() {
     cp.heartbeat("host-01").unwrap();
     assert_eq!(cp.state("host-01"), HostState::Reverted);
     assert_eq!(cp.quarantines().len(), 1);
+}
+
+/// E5: found by seed 1043 of the simulator's stories.
+#[test]
+fn e5_a_heartbeat_that_was_overtaken_concludes_nothing() {
+    let mut cp = Cp::with(&[release("r1", "one", &[1])]);
+    cp.converge("host-01");
+    cp.publish(&[release("r2", "bad", &[1])]);
+    let at = cp.now().wall;
+    let overtaken = Box::new(cp.host("host-01").heartbeat(at));
+    cp.fail("host-01");
+    cp.host("host-01").uptime_secs += 30;
+    cp.heartbeat("host-01").unwrap();
+    let host = name("host-01");
+    let answer = cp.send(|reply| Input::Heartbeat {
+        host,
+        heartbeat: overtaken,
+        cert_expires_at: None,
+        reply,
+    });
+    assert!(matches!(answer, Some(Answer::Heartbeat(answer)) if answer.new_journal.is_empty()));
+    assert_eq!(cp.state("host-01"), HostState::Failed, "it is still rolling back");
+    cp.roll_back("host-01");
+    assert_eq!(cp.state("host-01"), HostState::Reverted);
 }
 
 #[test]

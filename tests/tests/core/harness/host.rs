@@ -19,6 +19,7 @@ use wavegate_state_machine::host::refused_form;
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
     pub(crate) boot_id: BootId,
+    pub(crate) uptime_secs: u64,
     pub(crate) running: Option<ClosureId>,
     pub(crate) journals: BTreeMap<RolloutId, Journal>,
     pub(crate) rejected: Vec<Rejected>,
@@ -46,6 +47,7 @@ impl Host {
     pub(crate) fn new(number: u128) -> Self {
         Self {
             boot_id: BootId(Uuid::from_u128(number)),
+            uptime_secs: 1,
             running: None,
             journals: BTreeMap::new(),
             rejected: Vec::new(),
@@ -61,7 +63,7 @@ impl Host {
         Heartbeat {
             agent_version: "0.1.0".to_owned(),
             boot_id: self.boot_id,
-            uptime_secs: 1,
+            uptime_secs: self.uptime_secs,
             at,
             cp_epoch: None,
             checkpoint: self.checkpoint,
