@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod fleet;
+pub mod forecast;
 pub mod gates;
 pub mod plan;
 pub mod window;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use wavegate_proto::wire::operator::Status;
 
-use super::reading::{ReadArgs, block_on, unexpected};
+use super::reading::{ReadArgs, block_on, now, unexpected};
 use crate::exit::Failure;
 use crate::show;
 
@@ -29,7 +29,9 @@ pub struct StatusArgs {
 
 pub(crate) fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure> {
     if !args.watch {
-        return args.read.print_document("/v1/status", out, show::status::status);
+        return args
+            .read
+            .print_document("/v1/status", out, |status| show::status::status(status, now()));
     }
     let client = args.read.client()?;
     let redraw = std::io::stdout().is_terminal() && !args.read.json;
@@ -42,7 +44,7 @@ pub(crate) fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure>
             } else {
                 let status: Status = serde_json::from_slice(&bytes).map_err(unexpected)?;
                 let start = if redraw { REDRAW } else { "" };
-                write!(out, "{start}{}", show::status::status(&status))?;
+                write!(out, "{start}{}", show::status::status(&status, now()))?;
             }
             out.flush()?;
             tokio::time::sleep(WATCH_INTERVAL).await;

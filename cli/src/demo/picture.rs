@@ -12,9 +12,16 @@ use wavegate_proto::wire::operator::RolloutState;
 use crate::client::ApiClient;
 use crate::exit::Failure;
 
-/// Fields that only the old database could know.
-const ONLY_THE_OLD_DATABASE: [&str; 6] =
-    ["opened_at", "finished_at", "dispatched_at", "last_seen_at", "clock_skew_secs", "waiting_for"];
+/// Fields that only the old database could know; and the forecast, which goes on with the time.
+const ONLY_THE_OLD_DATABASE: [&str; 7] = [
+    "opened_at",
+    "finished_at",
+    "dispatched_at",
+    "last_seen_at",
+    "clock_skew_secs",
+    "waiting_for",
+    "eta",
+];
 
 /// The fleet as operators see it.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,6 +111,10 @@ fn strip(mut document: Value) -> Value {
     let waits = document["state"].is_null() || document["state"] == "pending";
     if let Some(fields) = document.as_object_mut() {
         fields.retain(|key, _| !ONLY_THE_OLD_DATABASE.contains(&key.as_str()));
+        let waves = fields.get_mut("waves").and_then(Value::as_array_mut);
+        for wave in waves.into_iter().flatten().filter_map(Value::as_object_mut) {
+            wave.remove("eta");
+        }
         if waits {
             fields.remove("state_since");
         }

@@ -4,6 +4,7 @@
 
 pub mod channels;
 pub mod diff;
+mod eta;
 pub mod events;
 pub mod explain;
 pub mod hosts;

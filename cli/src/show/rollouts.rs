@@ -6,6 +6,7 @@ use wavegate_proto::record::{HostRecord, HostState};
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::operator::{Outcome, RolloutDocument, RolloutMark, WaveDocument};
 
+use super::eta;
 use super::explain::kind;
 use super::table::{ago, counts, or_dash, pairs, span, table};
 
@@ -48,19 +49,10 @@ pub fn one(rollout: &RolloutDocument, now: Timestamp) -> String {
         let both = format!("{} of the artifact, {} other", failures.artifact, failures.infra);
         lines.push(("failures", both));
     }
-    let waves = rollout.waves.iter().map(|wave| {
-        [
-            wave.index.to_string(),
-            wave.name.to_string(),
-            span(wave.soak_secs),
-            wave.hosts.to_string(),
-            approval(wave),
-            counts(wave.by_state.iter().map(|(state, count)| (state, *count))),
-        ]
-    });
-    let header = ["WAVE", "NAME", "SOAK", "HOSTS", "APPROVAL", "STATES"];
-    let waves = table(header, waves, "no waves");
-    let mut text = format!("{}\n{waves}", pairs(&lines));
+    if let Some(expected) = &rollout.eta {
+        lines.push(("ends", eta::end(now, expected)));
+    }
+    let mut text = format!("{}\n{}", pairs(&lines), waves(rollout, now));
     if !rollout.waiting_for.is_empty() {
         let rows = rollout.waiting_for.iter().map(|waiting| {
             [
@@ -99,6 +91,30 @@ pub fn after_verb(rollout: &RolloutDocument) -> String {
         ),
         None => format!("{id} is {}: {in_flight} hosts are in flight\n", state(rollout)),
     }
+}
+
+/// The waves; when each is done only where that is to be expected at all.
+fn waves(rollout: &RolloutDocument, now: Timestamp) -> String {
+    let row = |wave: &WaveDocument| {
+        [
+            wave.index.to_string(),
+            wave.name.to_string(),
+            span(wave.soak_secs),
+            wave.hosts.to_string(),
+            approval(wave),
+            counts(wave.by_state.iter().map(|(state, count)| (state, *count))),
+        ]
+    };
+    if rollout.waves.iter().all(|wave| wave.eta.is_none()) {
+        let rows = rollout.waves.iter().map(row);
+        return table(["WAVE", "NAME", "SOAK", "HOSTS", "APPROVAL", "STATES"], rows, "no waves");
+    }
+    let rows = rollout.waves.iter().map(|wave| {
+        let [index, name, soak, hosts, approval, states] = row(wave);
+        [index, name, soak, hosts, approval, states, eta::cell(now, wave.eta)]
+    });
+    let header = ["WAVE", "NAME", "SOAK", "HOSTS", "APPROVAL", "STATES", "DONE"];
+    table(header, rows, "no waves")
 }
 
 /// The hosts of a rollout.

@@ -2,13 +2,15 @@
 //!
 //! Not here: single hosts and rollouts.
 
+use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::operator::{Mode, Status};
 
+use super::eta;
 use super::table::{counts, pairs, table};
 
 /// The fleet at a glance.
 #[must_use]
-pub fn status(status: &Status) -> String {
+pub fn status(status: &Status, now: Timestamp) -> String {
     let mode = match status.mode {
         Mode::Normal => "normal",
         Mode::Recovering => "recovering (nothing is dispatched until hosts have reported)",
@@ -28,7 +30,8 @@ pub fn status(status: &Status) -> String {
             rollout.rollout_id.to_string(),
             rollout.state.to_string(),
             format!("{} of {}", rollout.current_wave, rollout.waves_total),
+            eta::end_cell(now, rollout.eta),
         ]
     });
-    format!("{head}\n{}", table(["ROLLOUT", "STATE", "WAVE"], rows, "no rollouts yet"))
+    format!("{head}\n{}", table(["ROLLOUT", "STATE", "WAVE", "ENDS"], rows, "no rollouts yet"))
 }

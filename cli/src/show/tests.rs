@@ -45,7 +45,8 @@ fn rollout() -> Value {
             {"index": 0, "name": "canary", "soak_secs": 1800, "requires_approval": false,
              "approved_by": "operator/bob", "hosts": 1, "by_state": {"failed": 1}},
             {"index": 1, "name": "rest", "soak_secs": 300, "requires_approval": true,
-             "approved_by": null, "hosts": 2, "by_state": {"pending": 2}}
+             "approved_by": null, "hosts": 2, "by_state": {"pending": 2},
+             "eta": {"p50": "2026-11-21T09:12:00.000Z", "p90": "2026-11-21T09:12:30.000Z"}}
         ],
         "failures": {"artifact": 1, "infra": 0},
         "waiting_for": [{"host": "web-01", "gate": "rollout", "since": "2026-11-21T08:59:00.000Z",
@@ -60,10 +61,11 @@ fn status() {
         "hosts": {"total": 3, "online": 2, "offline": 1,
                   "by_state": {"converged": 2, "soaking": 1, "failed": 0}},
         "rollouts": [{"rollout_id": "stable@r2", "state": "active", "current_wave": 1,
-                      "waves_total": 2}],
+                      "waves_total": 2, "eta": {"p50": "2026-11-21T09:12:00.000Z",
+                      "p90": "2026-11-21T09:20:00.000Z", "basis": "rollout"}}],
         "log": {"last_seq": 41}
     }));
-    insta::assert_snapshot!(status::status(&status), @"
+    insta::assert_snapshot!(status::status(&status, now()), @"
     fleet    demo
     release  serial 2
     mode     recovering (nothing is dispatched until hosts have reported)
@@ -71,8 +73,8 @@ fn status() {
     states   2 converged, 1 soaking
     log      41 rows
 
-    ROLLOUT    STATE   WAVE
-    stable@r2  active  1 of 2
+    ROLLOUT    STATE   WAVE    ENDS
+    stable@r2  active  1 of 2  in 12m to 20m
     ");
 }
 
@@ -159,9 +161,9 @@ fn rollouts() {
     halted    probe http on web-01, 1m ago
     failures  1 of the artifact, 0 other
 
-    WAVE  NAME    SOAK  HOSTS  APPROVAL         STATES
-    0     canary  30m   1      by operator/bob  1 failed
-    1     rest    5m    2      needed           2 pending
+    WAVE  NAME    SOAK  HOSTS  APPROVAL         STATES     DONE
+    0     canary  30m   1      by operator/bob  1 failed   -
+    1     rest    5m    2      needed           2 pending  in 12m
 
     WAITS FOR  GATE     WHICH IS              SINCE
     web-01     rollout  waiting for a person  1m ago

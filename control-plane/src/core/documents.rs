@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use wavegate_proto::ids::{HostName, RolloutId};
 use wavegate_proto::time::Now;
+use wavegate_proto::wire::forecast::Expected;
 use wavegate_proto::wire::operator::{
     ChannelDocument, FailureCounts, HostCounts, HostDocument, Mode, Page, RolloutDocument, Seen,
     Status, StatusLog, StatusRollout, WaveDocument,
@@ -13,6 +14,7 @@ use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_reconciler::fleet::host::Host;
 use wavegate_reconciler::fleet::placement::HostClass;
 use wavegate_reconciler::fleet::rollout::Rollout;
+use wavegate_reconciler::forecast::forecast;
 use wavegate_reconciler::gates::is_online;
 use wavegate_reconciler::plan::{explain, waiting_for};
 
@@ -47,9 +49,10 @@ impl Core {
                         && channel.as_ref().is_none_or(|channel| rollout.id.channel == *channel)
                 };
                 let rollouts = self.fleet.rollouts.values().filter(wanted);
-                json(&paged(rollouts, page, |r| r.id.to_string(), rollout_document))
+                let document = |rollout: &Rollout| self.rollout_document(now, rollout);
+                json(&paged(rollouts, page, |r| r.id.to_string(), document))
             }
-            Query::Rollout(id) => json(&rollout_document(self.rollout(id)?)),
+            Query::Rollout(id) => json(&self.rollout_document(now, self.rollout(id)?)),
             Query::RolloutHosts { rollout_id, page } => {
                 let placements = self.rollout(rollout_id)?.placements.values();
                 json(&paged(placements, page, |p| p.record.host.to_string(), |p| p.record.clone()))
@@ -111,6 +114,7 @@ impl Core {
                     state: rollout.state,
                     current_wave: rollout.current_wave,
                     waves_total: u32::try_from(rollout.waves().len()).unwrap_or(u32::MAX),
+                    eta: forecast(&self.fleet, rollout, now).eta,
                 })
                 .collect(),
             log: StatusLog { last_seq: self.last_seq },
@@ -219,6 +223,38 @@ impl Core {
         }
     }
 
+    pub(super) fn rollout_document(&self, now: Now, rollout: &Rollout) -> RolloutDocument {
+        let expected = forecast(&self.fleet, rollout, now);
+        let sum = |classes: &[HostClass]| {
+            let count =
+                |class: &HostClass| rollout.waves().iter().map(|w| w.count(*class)).sum::<u64>();
+            classes.iter().map(count).sum()
+        };
+        RolloutDocument {
+            rollout_id: rollout.id.clone(),
+            channel: rollout.id.channel.clone(),
+            reference: rollout.id.reference.clone(),
+            serial: rollout.serial(),
+            state: rollout.state,
+            mark: rollout.mark.as_ref().map(|mark| mark.mark),
+            mark_by: rollout.mark.as_ref().map(|mark| mark.by.clone()),
+            frozen: rollout.frozen,
+            halt: rollout.halt.clone(),
+            outcome: rollout.outcome(),
+            opened_at: rollout.opened_at,
+            finished_at: rollout.finished_at,
+            superseded_by: rollout.superseded_by.clone(),
+            current_wave: rollout.current_wave,
+            waves: waves(rollout, &expected.waves),
+            failures: FailureCounts {
+                artifact: sum(&[HostClass::FailedArtifact, HostClass::RevertedArtifact]),
+                infra: sum(&[HostClass::InfraExhausted, HostClass::InfraRetrying]),
+            },
+            waiting_for: waiting_for(rollout),
+            eta: expected.eta,
+        }
+    }
+
     fn figures(&self, now: Now) -> Figures {
         let mut rollouts_by_state = BTreeMap::new();
         for rollout in self.fleet.rollouts.values() {
@@ -236,40 +272,10 @@ impl Core {
     }
 }
 
-pub(super) fn rollout_document(rollout: &Rollout) -> RolloutDocument {
-    let sum = |classes: &[HostClass]| {
-        let count =
-            |class: &HostClass| rollout.waves().iter().map(|w| w.count(*class)).sum::<u64>();
-        classes.iter().map(count).sum()
-    };
-    RolloutDocument {
-        rollout_id: rollout.id.clone(),
-        channel: rollout.id.channel.clone(),
-        reference: rollout.id.reference.clone(),
-        serial: rollout.serial(),
-        state: rollout.state,
-        mark: rollout.mark.as_ref().map(|mark| mark.mark),
-        mark_by: rollout.mark.as_ref().map(|mark| mark.by.clone()),
-        frozen: rollout.frozen,
-        halt: rollout.halt.clone(),
-        outcome: rollout.outcome(),
-        opened_at: rollout.opened_at,
-        finished_at: rollout.finished_at,
-        superseded_by: rollout.superseded_by.clone(),
-        current_wave: rollout.current_wave,
-        waves: waves(rollout),
-        failures: FailureCounts {
-            artifact: sum(&[HostClass::FailedArtifact, HostClass::RevertedArtifact]),
-            infra: sum(&[HostClass::InfraExhausted, HostClass::InfraRetrying]),
-        },
-        waiting_for: waiting_for(rollout),
-    }
-}
-
-fn waves(rollout: &Rollout) -> Vec<WaveDocument> {
-    let signed = rollout.policy().waves.iter().zip(rollout.waves()).zip(0_u32..);
+fn waves(rollout: &Rollout, expected: &[Option<Expected>]) -> Vec<WaveDocument> {
+    let signed = rollout.policy().waves.iter().zip(rollout.waves()).zip(expected).zip(0_u32..);
     signed
-        .map(|((wave, tally), index)| WaveDocument {
+        .map(|(((wave, tally), eta), index)| WaveDocument {
             index: wavegate_proto::ids::WaveIndex(index),
             name: wave.name.clone(),
             soak_secs: wave.soak_secs,
@@ -277,6 +283,7 @@ fn waves(rollout: &Rollout) -> Vec<WaveDocument> {
             approved_by: approved_by(rollout, index),
             hosts: tally.hosts,
             by_state: tally.by_state.clone(),
+            eta: *eta,
         })
         .collect()
 }

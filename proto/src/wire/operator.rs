@@ -11,6 +11,7 @@ use crate::ids::{
 use crate::record::{HostState, ProbeRecord};
 use crate::time::{Timestamp, whole_seconds};
 use crate::wire::agent::ResourceCounts;
+use crate::wire::forecast::{Eta, Expected};
 
 /// The most items one page may have.
 pub const MAX_PAGE_LIMIT: usize = 1000;
@@ -82,6 +83,9 @@ pub struct StatusRollout {
     pub current_wave: WaveIndex,
     /// How many waves it has.
     pub waves_total: u32,
+    /// When it is expected to end.
+    #[serde(default)]
+    pub eta: Option<Eta>,
 }
 
 /// The end of the log.
@@ -340,6 +344,9 @@ pub struct RolloutDocument {
     pub failures: FailureCounts,
     /// The hosts the current wave waits for, longest first; at most 20.
     pub waiting_for: Vec<WaitingFor>,
+    /// When it is expected to end; `None`: it has, it is not going on, or nobody can know.
+    #[serde(default)]
+    pub eta: Option<Eta>,
 }
 
 /// An operator's mark on a rollout.
@@ -401,6 +408,9 @@ pub struct WaveDocument {
     pub hosts: u64,
     /// They by state.
     pub by_state: BTreeMap<HostState, u64>,
+    /// When it is expected to be done.
+    #[serde(default)]
+    pub eta: Option<Expected>,
 }
 
 /// Standing failures of a rollout.

@@ -7,6 +7,7 @@
 mod budgets;
 mod calendar;
 mod edges;
+mod eta;
 mod hosts;
 mod lanes;
 mod operators;

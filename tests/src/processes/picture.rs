@@ -9,8 +9,10 @@ use serde_json::{Map, Value};
 
 use super::reader::Reader;
 
-/// Fields that only the old database could know, wherever they stand.
-const ONLY_THE_OLD_DATABASE: [&str; 7] = [
+/// Fields that only the old database could know, wherever they stand; and the forecast, which goes on with
+/// the time.
+const ONLY_THE_OLD_DATABASE: [&str; 8] = [
+    "eta",
     "opened_at",
     "finished_at",
     "dispatched_at",

@@ -15,7 +15,6 @@ use wavegate_proto::wire::operator::{MarkBy, QuarantineDocument, RolloutMark, Ro
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_reconciler::fleet::rollout::Rollout;
 
-use super::documents::rollout_document;
 use super::log::{Actor, Fact};
 use super::output::refuse;
 use super::payload::logged;
@@ -146,7 +145,9 @@ impl Core {
     pub(super) fn answer_verbs(&mut self, now: Now) {
         for (reply, changed) in std::mem::take(&mut self.verbs_done) {
             let document = match changed {
-                Changed::Rollout(id) => self.rollout(&id).map(rollout_document).map(json),
+                Changed::Rollout(id) => {
+                    self.rollout(&id).map(|rollout| json(self.rollout_document(now, rollout)))
+                }
                 Changed::Host(name) => self.host(now, &name).map(json),
                 Changed::Quarantine(document) => Ok(json(*document)),
             };
