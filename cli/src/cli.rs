@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    ca, channels, events, host, hosts, init, key, log, quarantine, release, rollout, status, trust,
+    ca, channels, events, host, hosts, init, key, log, plan, quarantine, release, rollout, simulate,
+    status, trust,
 };
 use crate::demo;
 use crate::exit::Failure;
@@ -45,6 +46,10 @@ enum Command {
     /// Build, sign, verify, compare, recall and publish releases
     #[command(subcommand)]
     Release(release::ReleaseCommand),
+    /// What publishing a release would do to the fleet as it is
+    Plan(plan::PlanArgs),
+    /// A release going out in virtual time: a timeline and the end
+    Simulate(simulate::SimulateArgs),
     /// The fleet at a glance
     Status(status::StatusArgs),
     /// List hosts
@@ -87,6 +92,8 @@ impl Cli {
             Command::Key(command) => key::run(&command, out),
             Command::Trust(command) => trust::run(&command, out),
             Command::Ca(command) => ca::run(&command, out),
+            Command::Plan(args) => plan::run(&args, out),
+            Command::Simulate(args) => simulate::run(&args, out),
             Command::Status(args) => status::run(&args, out),
             Command::Hosts(args) => hosts::run(&args, out),
             Command::Host(command) => host::run(&command, out),
@@ -130,6 +137,10 @@ mod tests {
         let at = |name: &str| format!("{fleet}/{name}");
         let (toml, trust, key) = (at("fleet.toml"), at("trust.json"), at("keys/release.key"));
         run(&["release", "build", &toml, "--out", &path("1")]).unwrap();
+        let simulated = run(&["simulate", &path("1"), "--start", "2026-11-21T09:00:00Z"]).unwrap();
+        assert!(simulated.contains("stable@r1  terminal, complete  2 of 2"), "{simulated}");
+        let halts = run(&["simulate", &path("1"), "--fail", "100%", "--json"]).unwrap_err();
+        assert_eq!(halts.reason, crate::exit::ExitReason::Refused);
         let unsigned = run(&["release", "verify", &path("1"), "--trust", &trust]).unwrap_err();
         assert_eq!(unsigned.reason, crate::exit::ExitReason::Refused);
         assert!(unsigned.message.contains("signature-threshold"), "{unsigned}");

@@ -14,6 +14,7 @@ use crate::keys::release_key::KeyError;
 use crate::keys::trust::TrustReadError;
 use crate::release::BuildError;
 use crate::release::dir::DirError;
+use crate::release::rehearse::RehearseError;
 use crate::release::verify::VerifyError;
 
 /// Why a command did not end well; the number is the exit code.
@@ -168,6 +169,7 @@ refused!(
     DirError,
     FileAccessError,
     KeyError,
+    RehearseError,
     TrustReadError,
     VerifyError,
     serde_json::Error,

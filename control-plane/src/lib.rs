@@ -2,13 +2,15 @@
 //!
 //! Reading order: [`core`] decides, [`store`] persists, [`service`] runs the two in batches,
 //! [`server`] speaks HTTP, [`workers`] adopt releases into [`blobs`] and the release folder, [`app`]
-//! puts them together, [`cli`] starts that from a command line.
+//! puts them together, [`cli`] starts that from a command line. [`forecast`] lets the core run ahead of time.
 //!
 //! Not here: what a host may do (see `wavegate-state-machine`), which host goes next (see
 //! `wavegate-reconciler`).
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod core;
+
+pub mod forecast;
 
 pub mod store;
 

@@ -17,7 +17,7 @@ use wavegate_proto::record::HostRecord;
 use wavegate_proto::signing::SignatureFile;
 use wavegate_proto::trust::TrustFile;
 use wavegate_proto::wire::operator::QuarantineDocument;
-use wavegate_proto::wire::{agent, operator, problem, publish, resource};
+use wavegate_proto::wire::{agent, operator, plan, problem, publish, resource};
 
 fn files() -> BTreeMap<String, String> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -61,6 +61,7 @@ fn rewritten(name: &str, text: &str) -> Value {
         "readiness" => again::<operator::Readiness>(text),
         "publish-request" | "publish-request-by-hash" => again::<publish::PublishRequest>(text),
         "publish-answer" => again::<publish::PublishAnswer>(text),
+        "plan-document" => again::<plan::PlanDocument>(text),
         _ if name.starts_with("problem-") => again::<problem::Problem>(text),
         _ if name.starts_with("event-") => again::<JournalEntry>(text),
         _ => panic!("{name}.json is read by nothing"),

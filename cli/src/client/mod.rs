@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wavegate_proto::ids::BlobId;
 use wavegate_proto::wire::operator::{MAX_PAGE_LIMIT, Page};
-use wavegate_proto::wire::publish::{PublishAnswer, PublishRequest};
+use wavegate_proto::wire::publish::PublishRequest;
 
 pub use connection::{Connection, ConnectionArgs, Security};
 pub use error::ClientError;
@@ -24,6 +24,8 @@ pub use stream::EventStream;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Verifying and planning a large release takes its time.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(300);
 /// A blob may be a gigabyte.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(1800);
 
@@ -122,18 +124,19 @@ impl ApiClient {
         self.send(request, &url).await.map(|_| ())
     }
 
-    /// Asks for a release to be adopted.
+    /// Posts a release to `path`: to be adopted, or to be planned.
     ///
     /// # Errors
-    /// When it is not, with the rule it breaks or the blobs that are missing.
-    pub async fn post_release(
+    /// When it is refused, with the rule it breaks or the blobs that are missing.
+    pub async fn post_release<T: DeserializeOwned>(
         &self,
+        path: &str,
         release: &PublishRequest,
-    ) -> Result<PublishAnswer, ClientError> {
-        let url = self.url_of("/v1/releases", &[]);
-        let request = self.http.request(Method::POST, url.clone()).timeout(REQUEST_TIMEOUT);
+    ) -> Result<T, ClientError> {
+        let url = self.url_of(path, &[]);
+        let request = self.http.request(Method::POST, url.clone()).timeout(RELEASE_TIMEOUT);
         let bytes = self.send(request.json(release), &url).await?;
-        self.read_answer("/v1/releases", &bytes)
+        self.read_answer(path, &bytes)
     }
 
     /// Asks for a change with `body`, and returns the exact bytes of the new document. With `DELETE` the

@@ -18,6 +18,7 @@ pub mod previous;
 pub mod publish;
 pub mod recall;
 mod refs;
+pub mod rehearse;
 mod report;
 mod resolve;
 mod revoked;

@@ -1,12 +1,14 @@
-//! Publishing a release folder: ask, upload what is missing, ask again.
+//! Publishing a release folder, or having it planned: ask, upload what is missing, ask again.
 //!
-//! Not here: whether it is adopted (the control plane).
+//! Not here: whether it is adopted, and what it would do (the control plane).
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use wavegate_proto::artifact::release::ReleaseFiles;
 use wavegate_proto::ids::BlobId;
 use wavegate_proto::wire::publish::{PublishAnswer, PublishRequest, PublishRollout};
@@ -37,20 +39,40 @@ pub enum PublishError {
     NoEnd,
 }
 
-/// A published release.
+/// The answer to a release that was posted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
+pub struct Posted<T> {
     /// What the control plane said.
-    pub answer: PublishAnswer,
+    pub answer: T,
     /// How many blobs had to be uploaded.
     pub uploaded: usize,
 }
+
+/// A published release.
+pub type Published = Posted<PublishAnswer>;
 
 /// Publishes the release in `path`.
 ///
 /// # Errors
 /// When it is not adopted; the control plane then goes on with what it has.
 pub async fn publish(path: &Path, client: &ApiClient) -> Result<Published, PublishError> {
+    post(path, client, "/v1/releases").await
+}
+
+/// Asks what publishing the release in `path` would do: a
+/// [`PlanDocument`](wavegate_proto::wire::plan::PlanDocument), as the control plane wrote it.
+///
+/// # Errors
+/// When the release would be refused.
+pub async fn plan(path: &Path, client: &ApiClient) -> Result<Posted<Value>, PublishError> {
+    post(path, client, "/v1/releases/plan").await
+}
+
+async fn post<T: DeserializeOwned>(
+    path: &Path,
+    client: &ApiClient,
+    route: &str,
+) -> Result<Posted<T>, PublishError> {
     let files = dir::read_dir(path)?;
     let request = request(&files);
     // Documents that travel as blobs; closures and assets are read when they are asked for.
@@ -59,8 +81,8 @@ pub async fn publish(path: &Path, client: &ApiClient) -> Result<Published, Publi
     documents.insert(BlobId::of(&files.fleet), files.fleet);
     let mut uploaded = 0;
     for _ in 0..MAX_ROUNDS {
-        let missing = match client.post_release(&request).await {
-            Ok(answer) => return Ok(Published { answer, uploaded }),
+        let missing = match client.post_release(route, &request).await {
+            Ok(answer) => return Ok(Posted { answer, uploaded }),
             Err(ClientError::Problem(problem)) => match problem.missing.clone() {
                 Some(missing) => missing,
                 None => return Err(ClientError::Problem(problem).into()),

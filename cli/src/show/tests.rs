@@ -2,7 +2,11 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use wavegate_control_plane::forecast::simulate::{RolloutEnd, Simulation};
+use wavegate_control_plane::forecast::timeline::{Entry, Timeline, What};
+use wavegate_control_plane::forecast::{Assumptions, Ending};
 use wavegate_proto::time::Timestamp;
+use wavegate_proto::wire::operator::WaitingFor;
 
 use super::*;
 
@@ -207,4 +211,108 @@ fn an_event_is_one_clean_line() {
     };
     insta::assert_snapshot!(events::line(&event("stale\u{1b}[2J\n")), @"     7 2026-11-21T08:00:00.000Z dispatch_reject host=web-01 rollout=stable@r2 attempt=2 reason=stale [2J");
     assert_eq!(events::line(&event(&"x".repeat(5000))).chars().count(), 241);
+}
+
+#[test]
+fn a_plan() {
+    let golden = include_str!("../../../proto/tests/golden/plan-document.json");
+    insta::assert_snapshot!(plan::plan(&read(serde_json::from_str(golden).unwrap())), @"
+    release    43 of fleet demo
+    opens      stable@r43
+    unchanged  edge
+    ends       in 24h
+
+    rollout   stable@r43
+    replaces  stable@r42
+    after     edge
+    edges     1 hosts go after others
+    silent    hosts are left out after 24h
+    first     web-01, web-02
+    ends      in 24h, judged by the hosts of the channel so far
+
+    WAVE  NAME                   SOAK  HOSTS  CHANGE  UNCHANGED  STARTS         DONE
+    0     canary                 30m   1      1       0          at once        in 31m to 34m
+    1     rest (needs approval)  5m    119    110     9          in 31m to 34m  in 24h
+    holds web-01 and 1 more: channel edge goes first and edge@e7 is not done (channel-edge)
+      clears when every host of that rollout is done
+
+    BUDGET  AT ONCE  HOSTS  HOLDS
+    etcd    1        3      2 hosts
+
+    LEFT BEHIND  ROLLOUT     BECAUSE
+    web-99       stable@r43  the host was left out because it was silent; it is dispatched when it returns
+    warning: 3 hosts leave the fleet, web-97 among them
+    ");
+}
+
+#[test]
+fn a_simulation() {
+    let assumptions = Assumptions { seed: 7, fail: 0.05, offline: 0.0 };
+    insta::assert_snapshot!(simulate::simulation(&halted(), assumptions), @"
+    release  2 of fleet demo
+    start    2026-11-21T09:00:00.000Z
+    assumed  5% of activations fail, 0% of hosts are silent, seed 7; nobody runs anything yet
+
+    TIME                  AFTER   ROLLOUT    WHAT
+    2026-11-21T09:00:00Z  0s      stable@r2  opens: 40 hosts in 2 waves
+    2026-11-21T09:00:00Z  0s      stable@r2  wave 0 (canary) starts
+    2026-11-21T09:00:00Z  0s      stable@r2  dispatched web-01
+    2026-11-21T09:01:10Z  1m 10s  stable@r2  converged web-01, web-02, web-03 and 27 more, the last after 1h 6m
+    2026-11-21T10:06:40Z  1h 6m   stable@r2  failed web-04
+    2026-11-21T10:06:40Z  1h 6m   stable@r2  halted by web-04: probes failing: modelled
+    … and 2 more
+
+    over after 1h 6m
+    ROLLOUT    END             CONVERGED  WAITS FOR
+    stable@r2  failed, frozen  30 of 40   a (soaking), b (soaking), c (soaking), …
+    ");
+}
+
+fn halted() -> Simulation {
+    let at = |secs| now().plus_secs(secs);
+    let id = || "stable@r2".parse().unwrap();
+    let host = |name: &str| name.parse::<wavegate_proto::ids::HostName>().unwrap();
+    let entry = |secs, what, detail: &str| Entry {
+        at: at(secs),
+        until: at(secs),
+        rollout_id: id(),
+        what,
+        detail: detail.to_owned(),
+        hosts: Vec::new(),
+        count: 0,
+    };
+    let group = |from, until, what, hosts: &[&str], count| Entry {
+        until: at(until),
+        hosts: hosts.iter().map(|name| host(name)).collect(),
+        count,
+        ..entry(from, what, "")
+    };
+    let entries = vec![
+        entry(0, What::Opened, "40 hosts in 2 waves"),
+        entry(0, What::WaveStarted, "wave 0 (canary)"),
+        group(0, 0, What::Dispatched, &["web-01"], 1),
+        group(70, 4000, What::Converged, &["web-01", "web-02", "web-03"], 30),
+        group(4000, 4000, What::Failed, &["web-04"], 1),
+        entry(4000, What::State, "halted by web-04: probes failing: modelled"),
+    ];
+    let timeline = Timeline { entries, left_out: 2 };
+    let waiting = |name| WaitingFor { host: host(name), gate: "soaking".to_owned(), since: at(0) };
+    Simulation {
+        fleet: "demo".parse().unwrap(),
+        serial: wavegate_proto::ids::Serial(2),
+        started_at: now(),
+        ended_at: at(4000),
+        ending: Ending::Halted,
+        rollouts: vec![RolloutEnd {
+            rollout_id: id(),
+            state: wavegate_proto::wire::operator::RolloutState::Failed,
+            outcome: None,
+            halt: None,
+            frozen: true,
+            converged: 30,
+            hosts: 40,
+            waiting_for: ["a", "b", "c", "d"].map(waiting).to_vec(),
+        }],
+        timeline,
+    }
 }

@@ -38,6 +38,14 @@ impl Core {
         self.reply(reply, answer);
     }
 
+    pub(super) fn preview(&mut self, now: Now, release: &Release, reply: Token) {
+        let answer = match self.acceptable(release) {
+            Ok(()) => Answer::Fork { core: Box::new(self.fork()), now },
+            Err(violation) => Answer::Problem(Box::new(refusal(&violation))),
+        };
+        self.reply(reply, answer);
+    }
+
     /// The rules that need what was accepted before: the serial, and what each ref is bound to.
     fn acceptable(&self, release: &Release) -> Result<(), Violation> {
         let (serial, sha256) = (release.fleet.serial, release.fleet_sha256);

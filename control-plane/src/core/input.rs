@@ -82,6 +82,13 @@ pub enum Input {
         /// To be answered.
         reply: Token,
     },
+    /// What would this release do? Answered with a core to try it out on; changes nothing.
+    Preview {
+        /// The release.
+        release: Arc<Verified<Release>>,
+        /// To be answered.
+        reply: Token,
+    },
     /// Adopt this release. The release folder holds it already.
     AdoptRelease {
         /// The release.

@@ -9,6 +9,7 @@ mod consequences;
 mod dispatch;
 mod documents;
 mod events;
+mod fork;
 mod heartbeat;
 mod input;
 mod log;
@@ -145,6 +146,7 @@ impl Core {
                 self.offer_rollout(now, &host, &plan, &proof, reply);
             }
             Input::CheckRelease { release, reply } => self.check_release(&release, reply),
+            Input::Preview { release, reply } => self.preview(now, &release, reply),
             Input::AdoptRelease { release, reply } => self.adopt_release(now, &release, reply),
             Input::ReleaseRefused { source, violation } => {
                 self.note_release_refused(now, &source, &violation);

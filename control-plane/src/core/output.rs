@@ -2,6 +2,7 @@
 //! replies of the same batch is released.
 
 use wavegate_proto::ids::{BlobId, ClosureId, HostName};
+use wavegate_proto::time::Now;
 use wavegate_proto::wire::agent::{Dispatch, EventsAnswer, HeartbeatAnswer, RolloutProof};
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_proto::wire::publish::PublishAnswer;
@@ -44,6 +45,13 @@ pub enum Answer {
     Offered,
     /// A release could be adopted.
     ReleaseAcceptable,
+    /// To [`Input::Preview`](super::Input::Preview): the core as it stands, to try the release out on.
+    Fork {
+        /// The core.
+        core: Box<super::Core>,
+        /// When it stood so.
+        now: Now,
+    },
     /// A release was adopted; the same one again answers the same.
     Adopted(PublishAnswer),
     /// To rows that are to be removed from the log.

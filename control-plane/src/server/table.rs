@@ -121,6 +121,7 @@ pub const ROUTES: &[Route] = &[
     mtls("POST", "/v1/releases", OPERATOR, body(ADOPTION, RELEASE_BYTES), || {
         post(releases::publish)
     }),
+    mtls("POST", "/v1/releases/plan", READ, body(ADOPTION, RELEASE_BYTES), || post(releases::plan)),
     verb("POST", "/v1/rollouts/{id}/pause", || post(verbs::pause)),
     verb("POST", "/v1/rollouts/{id}/resume", || post(verbs::resume)),
     verb("POST", "/v1/rollouts/{id}/abort", || post(verbs::abort)),

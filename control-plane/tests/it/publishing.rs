@@ -173,3 +173,38 @@ async fn the_metrics_have_help_and_no_label_for_a_host() {
     }
     assert!(!text.contains("host-0"), "{text}");
 }
+
+/// Planned with the rules of publishing, by viewers too; nothing is adopted, and no refusal is noted.
+#[tokio::test]
+async fn a_release_is_planned_without_being_adopted() {
+    let plane = TestPlane::with_release(&Plan::new(1, "r1")).await;
+    let (operator, viewer) = (plane.client("operator/alice"), plane.client("viewer/bob"));
+    let plan = Plan { content: "something new", ..Plan::new(2, "r2") };
+    let release = plane.fleet.sign(&plan);
+    let ask = async |client: &Client, release: &SignedRelease| {
+        plane.send(client, "POST", "/v1/releases/plan", &request(release)).await
+    };
+    assert_eq!(problem(ask(&viewer, &release).await).await, "missing-blobs");
+    put(&plane, &operator, BlobId::of(&release.hosts), &release.hosts).await;
+    put(&plane, &operator, plan.closure_id(), &plan.closure()).await;
+    put(&plane, &operator, plan.asset_id(), plan.content.as_bytes()).await;
+    let mut unsigned = plane.fleet.sign(&plan);
+    unsigned.fleet_sig.signatures.clear();
+    assert_eq!(problem(ask(&operator, &unsigned).await).await, "signature-threshold");
+
+    let before = plane.get(&viewer, "/v1/status").await;
+    let planned = ask(&viewer, &release).await;
+    assert_eq!(planned.status(), 200);
+    let document: Value = planned.json().await.unwrap();
+    assert_eq!(document["rollouts"][0]["rollout_id"], "stable@r2");
+    assert_eq!(document["rollouts"][0]["supersedes"], "stable@r1");
+    assert_eq!(document["rollouts"][0]["waves"][0]["hosts"], plan.hosts.len());
+    assert_eq!(document["ends"], Value::Null, "nobody has been heard from");
+    assert_eq!(document["left_behind"], plan.hosts.len());
+    let after = plane.get(&viewer, "/v1/status").await;
+    assert_eq!((&after["serial"], &after["log"]), (&before["serial"], &before["log"]));
+
+    let published = plane.send(&operator, "POST", "/v1/releases", &request(&release)).await;
+    let answer: Value = published.json().await.unwrap();
+    assert_eq!(answer["rollouts_opened"][0], document["rollouts"][0]["rollout_id"]);
+}

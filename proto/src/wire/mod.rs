@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod forecast;
 pub mod operator;
+pub mod plan;
 pub mod problem;
 pub mod publish;
 pub mod resource;

@@ -264,6 +264,11 @@ impl Rollout {
         self.express.of(wave)
     }
 
+    /// When the silence of each host is looked at next, in order of that.
+    pub fn silences(&self) -> impl Iterator<Item = (Mono, &HostName)> {
+        self.quiet.iter().map(|(due, host)| (*due, host))
+    }
+
     /// Hosts whose silence may have a consequence at `now`: of those that wait, those in flight, those
     /// left out for it.
     pub fn quiet_hosts(&self, now: Mono) -> impl Iterator<Item = &HostName> {

@@ -65,7 +65,7 @@ fn what_keeps_hosts_apart_makes_rounds_of_them() {
     let budget = |scene: &mut Scene, hosts: &[&str]| {
         for host in hosts {
             scene.place_with(ROLLOUT, host, 1, |entry| {
-                entry.budgets = vec!["slots".parse().unwrap()]
+                entry.budgets = vec!["slots".parse().unwrap()];
             });
         }
     };

@@ -16,6 +16,7 @@ mod journals;
 mod lost;
 mod marks;
 mod operators;
+mod planned;
 mod recovery;
 mod releases;
 mod retention;

@@ -1,6 +1,7 @@
-//! `POST /v1/releases`: a release whose blobs have been uploaded, adopted whole or not at all.
+//! `POST /v1/releases`: a release whose blobs have been uploaded, adopted whole or not at all; and
+//! `POST /v1/releases/plan`: the same, only planned.
 //!
-//! Not here: adopting (see [`crate::workers::release`]).
+//! Not here: adopting (see [`crate::workers::release`]), planning (see [`crate::forecast`]).
 
 use axum::Json;
 use axum::extract::State;
@@ -32,6 +33,15 @@ pub(in crate::server) async fn publish(
         Outcome::Known => StatusCode::OK,
     };
     Ok((status, Json(answer)).into_response())
+}
+
+/// What adopting it would do. Nothing is adopted, and nothing is noted.
+pub(in crate::server) async fn plan(
+    State(context): State<Context>,
+    body::Json(request): body::Json<PublishRequest>,
+) -> Result<Response, ApiError> {
+    let files = files(&context.blobs, request).await?;
+    Ok(Json(context.publisher.plan(files).await?).into_response())
 }
 
 async fn files(blobs: &BlobStore, request: PublishRequest) -> Result<ReleaseFiles, ApiError> {

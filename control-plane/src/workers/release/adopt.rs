@@ -12,6 +12,7 @@ use wavegate_proto::artifact::release_dir;
 use wavegate_proto::artifact::rules::{Freshness, SerialFloor, VerifyContext, Violation};
 use wavegate_proto::artifact::verified::Verified;
 use wavegate_proto::ids::{BlobId, RolloutId, Sha256Hash};
+use wavegate_proto::time::Now;
 use wavegate_proto::trust::TrustFile;
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_proto::wire::publish::PublishAnswer;
@@ -21,7 +22,7 @@ use super::folder::ReleaseFolder;
 use super::source::{Source, SourceError};
 use crate::blobs::{BlobError, BlobStore, MAX_CLOSURE_BYTES, named_assets};
 use crate::clock::wall;
-use crate::core::{Answer, Input};
+use crate::core::{Answer, Core, Input};
 use crate::server::{Readiness, Revocations};
 use crate::service::Handle;
 
@@ -103,6 +104,22 @@ impl From<AdoptError> for Problem {
             AdoptError::Blob(_) => Self::new(ProblemCode::Internal, detail),
         }
     }
+}
+
+/// A release, and the model of the fleet to try it out on.
+#[derive(Debug)]
+pub struct TryOut {
+    /// A core that is nobody's.
+    pub core: Box<Core>,
+    /// The release.
+    pub release: Arc<Verified<Release>>,
+    /// When the core stood so.
+    pub now: Now,
+}
+
+fn unexpected_answer() -> AdoptError {
+    let problem = Problem::new(ProblemCode::Internal, "an answer of another kind");
+    AdoptError::Refused(Box::new(problem))
 }
 
 /// What an adopter is made of.
@@ -203,6 +220,19 @@ impl Adopter {
             self.note(PUBLISHED, id, error);
         }
         adopted
+    }
+
+    /// What it takes to try a release out that is not adopted. Refusals are not noted.
+    ///
+    /// # Errors
+    /// Why it could not be adopted.
+    pub async fn try_out(&self, files: ReleaseFiles) -> Result<TryOut, AdoptError> {
+        let release = Arc::new(self.verify(files, Freshness::Enforced).await?);
+        self.require_blobs(&release, None).await?;
+        let tried = Arc::clone(&release);
+        let answer = self.call(|reply| Input::Preview { release: tried, reply }).await?;
+        let Answer::Fork { core, now } = answer else { return Err(unexpected_answer()) };
+        Ok(TryOut { core, release, now })
     }
 
     /// Adopts what the source holds, when it holds another fleet document than the adopted one.
@@ -352,10 +382,7 @@ impl Adopter {
         let input = |reply| Input::AdoptRelease { release: adopted, reply };
         let answer = self.parts.handle.call_to_the_end(input).await;
         let answer = answer.map_err(|problem| AdoptError::Refused(Box::new(problem)))?;
-        let Answer::Adopted(answer) = answer else {
-            let problem = Problem::new(ProblemCode::Internal, "an answer of another kind");
-            return Err(AdoptError::Refused(Box::new(problem)));
-        };
+        let Answer::Adopted(answer) = answer else { return Err(unexpected_answer()) };
         self.parts.revocations.publish(&release.fleet.revoked);
         self.parts.floor =
             SerialFloor { serial: release.fleet.serial, fleet_sha256: Some(release.fleet_sha256) };

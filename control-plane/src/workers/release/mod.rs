@@ -13,19 +13,26 @@ pub mod folder;
 pub mod rebuild;
 pub mod source;
 
-pub use adopt::{AdoptError, Adopter, AdopterParts, Outcome};
+pub use adopt::{AdoptError, Adopter, AdopterParts, Outcome, TryOut};
 pub use source::Source;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use wavegate_proto::artifact::release::ReleaseFiles;
+use wavegate_proto::wire::plan::PlanDocument;
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_proto::wire::publish::PublishAnswer;
 
+use crate::forecast::preview::preview;
+
 /// How many releases may wait to be adopted.
 const MAX_WAITING: usize = 4;
+
+/// One release is tried out at a time: each takes as much memory as the fleet, and a processor.
+const MAX_TRY_OUTS: usize = 1;
 
 type Published = Result<(Outcome, PublishAnswer), AdoptError>;
 
@@ -33,6 +40,7 @@ type Published = Result<(Outcome, PublishAnswer), AdoptError>;
 #[derive(Debug)]
 enum Job {
     Publish(Box<ReleaseFiles>, oneshot::Sender<Published>),
+    Plan(Box<ReleaseFiles>, oneshot::Sender<Result<TryOut, AdoptError>>),
     /// Look at the source now.
     Poll,
 }
@@ -41,6 +49,7 @@ enum Job {
 #[derive(Debug, Clone)]
 pub struct Publisher {
     jobs: mpsc::Sender<Job>,
+    try_outs: Arc<Semaphore>,
 }
 
 /// The worker's end of a [`Publisher`].
@@ -51,7 +60,7 @@ pub struct Jobs(mpsc::Receiver<Job>);
 #[must_use]
 pub fn channel() -> (Publisher, Jobs) {
     let (jobs, inbox) = mpsc::channel(MAX_WAITING);
-    (Publisher { jobs }, Jobs(inbox))
+    (Publisher { jobs, try_outs: Arc::new(Semaphore::new(MAX_TRY_OUTS)) }, Jobs(inbox))
 }
 
 impl Publisher {
@@ -61,14 +70,37 @@ impl Publisher {
     /// The rule it broke, what is missing, or that too many wait.
     pub async fn publish(&self, files: ReleaseFiles) -> Result<(Outcome, PublishAnswer), Problem> {
         let (reply, answer) = oneshot::channel();
-        let job = Job::Publish(Box::new(files), reply);
-        self.jobs.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                Problem::new(ProblemCode::Overloaded, "other releases are being adopted")
-            }
-            mpsc::error::TrySendError::Closed(_) => stopping(),
-        })?;
+        self.enqueue(Job::Publish(Box::new(files), reply)).map_err(|problem| *problem)?;
         answer.await.map_err(|_| stopping())?.map_err(Problem::from)
+    }
+
+    /// What adopting a release would do. The reducer is held up for as long as it takes to copy the model of
+    /// the fleet, and not for the runs.
+    ///
+    /// # Errors
+    /// As for [`Publisher::publish`].
+    pub async fn plan(&self, files: ReleaseFiles) -> Result<PlanDocument, Problem> {
+        let busy = || Problem::new(ProblemCode::Overloaded, "another release is being planned");
+        let permit = Arc::clone(&self.try_outs).try_acquire_owned().map_err(|_| busy())?;
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(Job::Plan(Box::new(files), reply)).map_err(|problem| *problem)?;
+        let TryOut { core, release, now } = answer.await.map_err(|_| stopping())??;
+        let planned = tokio::task::spawn_blocking(move || {
+            let _until_it_is_over = permit;
+            preview(&core, &release, now)
+        });
+        planned.await.map_err(|_| Problem::new(ProblemCode::Internal, "the plan broke off"))
+    }
+
+    fn enqueue(&self, job: Job) -> Result<(), Box<Problem>> {
+        let sent = self.jobs.try_send(job);
+        sent.map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                let detail = "other releases are being adopted";
+                Box::new(Problem::new(ProblemCode::Overloaded, detail))
+            }
+            mpsc::error::TrySendError::Closed(_) => Box::new(stopping()),
+        })
     }
 
     /// Looks at the source now instead of when it is due.
@@ -106,6 +138,9 @@ pub async fn run(
                 (Some(Job::Publish(files, reply)), _) => {
                     // Whoever published may have gone away.
                     let _gone = reply.send(adopter.publish(*files).await);
+                }
+                (Some(Job::Plan(files, reply)), _) => {
+                    let _gone = reply.send(adopter.try_out(*files).await);
                 }
                 (Some(Job::Poll), Some(source)) => adopter.poll(source).await,
                 (Some(Job::Poll), None) => {}

@@ -1,0 +1,90 @@
+//! `wavegate simulate`.
+//!
+//! Not here: the simulation (see `wavegate_control_plane::forecast`), its words (see
+//! [`crate::show::simulate`]).
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use wavegate_control_plane::forecast::simulate::simulate;
+use wavegate_control_plane::forecast::{Assumptions, Ending};
+use wavegate_proto::time::Timestamp;
+
+use super::reading::now;
+use crate::exit::{ExitReason, Failure};
+use crate::release::rehearse;
+use crate::show;
+
+/// Arguments of `wavegate simulate`.
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// The release; it need not be signed yet
+    dir: PathBuf,
+    /// How many of a hundred activations fail, such as 5%
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = share)]
+    fail: f64,
+    /// How many of a hundred hosts are silent throughout, such as 10%
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = share)]
+    offline: f64,
+    /// The same seed gives the same timeline
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// When it is published, RFC 3339 in UTC; by default now
+    #[arg(long, value_name = "TIME")]
+    start: Option<Timestamp>,
+    /// How often agents send heartbeats, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
+    heartbeat_secs: u64,
+    /// Print timeline and end as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `5%`, `0.5%` or `5`, as a share from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let percent: f64 = text
+        .strip_suffix('%')
+        .unwrap_or(text)
+        .parse()
+        .map_err(|_| "write it as a percentage, such as 5%".to_owned())?;
+    if (0.0..=100.0).contains(&percent) {
+        Ok(percent / 100.0)
+    } else {
+        Err("a percentage is from 0% to 100%".to_owned())
+    }
+}
+
+pub(crate) fn run(args: &SimulateArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let start = args.start.unwrap_or_else(now);
+    let release = rehearse::read(&args.dir, start)?;
+    let assumptions = Assumptions { seed: args.seed, fail: args.fail, offline: args.offline };
+    let simulation = simulate(&release, start, args.heartbeat_secs, assumptions);
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&simulation)?)?;
+    } else {
+        write!(out, "{}", show::simulate::simulation(&simulation, assumptions))?;
+    }
+    let message = match simulation.ending {
+        Ending::Terminal => return Ok(()),
+        Ending::Halted => "a rollout halts",
+        Ending::Waiting => "a rollout does not end by itself",
+        Ending::BrokenOff => "the simulation was broken off: it takes longer than a year",
+    };
+    Err(Failure::new(ExitReason::Refused, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentage_is_a_share() {
+        for (text, wanted) in [("0%", 0.0), ("5", 0.05), ("0.5%", 0.005), ("100%", 1.0)] {
+            assert_eq!(share(text), Ok(wanted), "{text}");
+        }
+        for text in ["", "%", "-1%", "101%", "NaN", "inf", "five"] {
+            assert!(share(text).is_err(), "{text}");
+        }
+    }
+}
