@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    ca, channels, events, host, hosts, init, key, log, plan, quarantine, release, rollout, simulate,
-    status, trust,
+    ca, channels, events, host, hosts, init, key, log, plan, quarantine, release, rollout,
+    simulate, status, trust,
 };
 use crate::demo;
 use crate::exit::Failure;

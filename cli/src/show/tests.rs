@@ -6,7 +6,7 @@ use wavegate_control_plane::forecast::simulate::{RolloutEnd, Simulation};
 use wavegate_control_plane::forecast::timeline::{Entry, Timeline, What};
 use wavegate_control_plane::forecast::{Assumptions, Ending};
 use wavegate_proto::time::Timestamp;
-use wavegate_proto::wire::operator::WaitingFor;
+use wavegate_proto::wire::operator::{ReasonKind, WaitingFor};
 
 use super::*;
 
@@ -296,7 +296,12 @@ fn halted() -> Simulation {
         entry(4000, What::State, "halted by web-04: probes failing: modelled"),
     ];
     let timeline = Timeline { entries, left_out: 2 };
-    let waiting = |name| WaitingFor { host: host(name), gate: "soaking".to_owned(), since: at(0) };
+    let waiting = |name| WaitingFor {
+        host: host(name),
+        gate: "soaking".to_owned(),
+        since: at(0),
+        kind: ReasonKind::HeldBack,
+    };
     Simulation {
         fleet: "demo".parse().unwrap(),
         serial: wavegate_proto::ids::Serial(2),

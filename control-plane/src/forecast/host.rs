@@ -71,13 +71,15 @@ impl ModelHost {
             boot_id: live
                 .and_then(|live| live.boot_id)
                 .unwrap_or(BootId(Uuid::from_u128(self.number))),
-            uptime_secs: 0,
+            uptime_secs: live.map_or(0, |live| live.uptime_secs),
             at,
             cp_epoch: None,
             checkpoint: None,
             serial: wavegate_proto::ids::Serial(0),
             current_closure: self.running.clone(),
-            marks_version: 0,
+            // It keeps whatever there is, and need not be told.
+            marks_version: u64::MAX,
+            marks: None,
             rollouts: rollouts.collect(),
             rejected: Vec::new(),
             probes: ProbeCounts::default(),

@@ -152,9 +152,11 @@ fn waves(fleet: &Fleet, rollout: &Rollout) -> Vec<PlannedWave> {
 fn held(fleet: &Fleet, id: &RolloutId, now: Now) -> Vec<PlannedHold> {
     let Some(rollout) = fleet.rollouts.get(id) else { return Vec::new() };
     let mut by_code: BTreeMap<&'static str, PlannedHold> = BTreeMap::new();
-    for host in rollout.candidates() {
+    for host in rollout.all_candidates() {
         let placement = rollout.placements.get(host);
-        let Some(held) = placement.and_then(|placement| placement.held.as_ref()) else { continue };
+        let Some(held) = placement.and_then(|placement| rollout.noted_hold(placement)) else {
+            continue;
+        };
         if let Some(hold) = by_code.get_mut(held.hold.code()) {
             hold.hosts += 1;
         } else if let Some(reason) = reason_of(fleet, host, now) {

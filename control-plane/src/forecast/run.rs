@@ -5,28 +5,26 @@
 //! against them, all in one round. Between two moments the core is asked for everything it waits for by the
 //! clock: leases, back-offs, windows, the patience with silent hosts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fastrand::Rng;
 use wavegate_proto::artifact::release::Release;
 use wavegate_proto::artifact::verified::Verified;
 use wavegate_proto::event::{Event, FailurePolicy};
-use wavegate_proto::ids::{HostName, RolloutId};
+use wavegate_proto::ids::{HostName, PersonName, RolloutId, WaveIndex};
 use wavegate_proto::record::HostState;
 use wavegate_proto::time::{Mono, Now};
 use wavegate_proto::wire::agent::Dispatch;
 use wavegate_proto::wire::operator::RolloutState;
-use wavegate_reconciler::fleet::placement::Placement;
 use wavegate_reconciler::fleet::rollout::Rollout;
 use wavegate_reconciler::forecast::Durations;
 use wavegate_reconciler::gates::is_online;
-use wavegate_reconciler::plan::explain;
 
 use super::assumptions::Assumptions;
 use super::host::{self, ModelHost, Step};
 use super::record::Record;
-use crate::core::{Answer, Core, Input, Output, Token, Write};
+use crate::core::{Answer, Core, Input, Output, Token, Verb, Write};
 
 /// Nothing is looked for beyond this, in days.
 const HORIZON_DAYS: u64 = 366;
@@ -34,9 +32,6 @@ const HORIZON_DAYS: u64 = 366;
 /// What the core waits for by the clock is looked up before a pause of more than this, in seconds: as often as
 /// the service plans without being asked.
 const LOOK_AHEAD_SECS: u64 = 15;
-
-/// How many hosts that are held for the same reason are asked until when.
-const ASKED_PER_REASON: u32 = 20;
 
 /// A request whose answer nobody waits for.
 const UNASKED: Token = Token(u64::MAX);
@@ -104,6 +99,7 @@ impl Run {
         };
         let release = Arc::clone(release);
         run.send(Input::AdoptRelease { release, reply: UNASKED });
+        run.approve_every_wave();
         run.make_hosts(heard_before, assumptions.offline);
         let patience = run.current().map(|rollout| rollout.policy().offline_after_secs).min();
         run.rounds_every_secs = patience.unwrap_or(1).max(1);
@@ -113,6 +109,22 @@ impl Run {
             run.resume(number);
         }
         run
+    }
+
+    /// Approvals are taken as given: when a person decides is nothing that can be forecast.
+    fn approve_every_wave(&mut self) {
+        let Ok(by) = "forecast".parse::<PersonName>() else { return };
+        let waves = self.current().flat_map(|rollout| {
+            let waves = rollout.policy().waves.iter().zip((0_u32..).map(WaveIndex));
+            let asked = waves.filter(|(wave, _)| wave.requires_approval);
+            asked.map(|(_, index)| (rollout.id.clone(), index))
+        });
+        let waves: Vec<(RolloutId, WaveIndex)> = waves.collect();
+        for (rollout_id, wave) in waves {
+            let verb = Verb::Approve { rollout_id, wave };
+            let reason = "taken as given".to_owned();
+            self.send(Input::Verb { verb, by: by.clone(), reason, reply: UNASKED });
+        }
     }
 
     fn make_hosts(&mut self, heard_before: bool, offline: f64) {
@@ -149,7 +161,7 @@ impl Run {
                 return Ending::BrokenOff;
             }
             let candidates: usize =
-                self.current().map(|rollout| rollout.candidates().count()).sum();
+                self.current().map(|rollout| rollout.all_candidates().count()).sum();
             let cost = u64::try_from(candidates).unwrap_or(u64::MAX).saturating_add(1);
             let Some(rest) = left.checked_sub(cost) else { return Ending::BrokenOff };
             left = rest;
@@ -382,7 +394,7 @@ impl Run {
         }
         let later = |at: &Mono| *at > self.now.mono;
         let clock = self.core.next_wakeup().filter(later);
-        [step, clock, self.end_of_patience(), self.gate_opens()].into_iter().flatten().min()
+        [step, clock, self.end_of_patience()].into_iter().flatten().min()
     }
 
     /// When a silent host is left out next.
@@ -399,34 +411,4 @@ impl Run {
         let ends = self.current().filter(unfinished).filter_map(of_rollout).min();
         ends.filter(|at| *at <= self.horizon)
     }
-
-    /// When a gate that holds a host now opens by itself, as far as the gates themselves say.
-    fn gate_opens(&self) -> Option<Mono> {
-        let mut asked: BTreeMap<(&RolloutId, &'static str), u32> = BTreeMap::new();
-        let mut opens: BTreeSet<Mono> = BTreeSet::new();
-        for (rollout, placement) in self.current().flat_map(held) {
-            let Some(held) = &placement.held else { continue };
-            let count = asked.entry((&rollout.id, held.hold.code())).or_default();
-            *count += 1;
-            if *count > ASKED_PER_REASON {
-                continue;
-            }
-            let explained = explain(self.core.fleet(), &placement.record.host, self.now);
-            let reasons = explained.into_iter().flat_map(|explained| explained.reasons);
-            opens.extend(reasons.filter_map(|reason| self.mono_at(reason.earliest_at?)));
-        }
-        opens.first().copied()
-    }
-
-    /// The reading of the monotonic clock at a time that is still to come.
-    fn mono_at(&self, at: wavegate_proto::time::Timestamp) -> Option<Mono> {
-        let ahead = at.unix_millis() - self.now.wall.unix_millis();
-        let ahead = u64::try_from(ahead).ok().filter(|millis| *millis > 0)?;
-        Some(self.now.mono.plus_millis(ahead))
-    }
-}
-
-fn held(rollout: &Rollout) -> impl Iterator<Item = (&Rollout, &Placement)> {
-    let placements = rollout.candidates().filter_map(|host| rollout.placements.get(host));
-    placements.map(move |placement| (rollout, placement))
 }

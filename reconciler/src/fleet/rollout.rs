@@ -259,6 +259,17 @@ impl Rollout {
         if reached { self.candidates.of(wave) } else { self.express.of(wave) }
     }
 
+    /// Every candidate the planner looks at, by wave and name.
+    pub fn all_candidates(&self) -> impl Iterator<Item = &HostName> {
+        self.waves_with_candidates().flat_map(|wave| self.candidates(wave))
+    }
+
+    /// What was noted to hold a host, or its whole wave, when it was last looked at.
+    #[must_use]
+    pub fn noted_hold<'a>(&'a self, placement: &'a Placement) -> Option<&'a HeldSince> {
+        placement.held.as_ref().or_else(|| self.held.get(&placement.entry.wave))
+    }
+
     /// The candidates of `wave` that do not wait for what holds the wave as a whole, by name.
     pub fn express_candidates(&self, wave: WaveIndex) -> impl Iterator<Item = &HostName> {
         self.express.of(wave)

@@ -9,7 +9,7 @@ use wavegate_proto::wire::operator::{
 
 use crate::fleet::Fleet;
 use crate::fleet::host::Host;
-use crate::fleet::placement::{HeldSince, HostClass, Placement, SkipReason};
+use crate::fleet::placement::{HostClass, Placement, SkipReason};
 use crate::fleet::rollout::Rollout;
 use crate::gates::{Candidate, Gate, Hold, Lane, Planned, holds, is_online};
 use crate::window;
@@ -44,11 +44,6 @@ pub fn explain(fleet: &Fleet, name: &HostName, now: Now) -> Option<Explanation> 
     };
     let decision = decision(placement, reasons.is_empty());
     Some(Explanation { host: name.clone(), decision, reasons })
-}
-
-/// The gate noted for a host, or for its whole wave.
-fn noted<'a>(rollout: &'a Rollout, placement: &'a Placement) -> Option<&'a HeldSince> {
-    placement.held.as_ref().or_else(|| rollout.held.get(&placement.entry.wave))
 }
 
 fn held_since(rollout: &Rollout, placement: &Placement, hold: &Hold) -> Option<Timestamp> {
@@ -164,7 +159,7 @@ pub fn waiting_for(rollout: &Rollout) -> Vec<WaitingFor> {
 fn waits(rollout: &Rollout, host: &HostName, placement: &Placement) -> Option<WaitingFor> {
     let record = &placement.record;
     let in_state = |kind| Some((record.state.as_str(), record.state_since, kind));
-    let held = || match noted(rollout, placement) {
+    let held = || match rollout.noted_hold(placement) {
         Some(held) => Some((held.hold.code(), held.since, held.hold.kind())),
         None => in_state(ReasonKind::HeldBack),
     };

@@ -131,13 +131,13 @@ impl Disk {
             next_epoch: CpEpoch(uuid::Uuid::nil()),
             echo_key: EchoKey([0; 32]),
         };
-        let is_pruned = |row: &&LogRow| row.kind == PRUNED;
+        let is_pruned = |row: &&Arc<LogRow>| row.kind == PRUNED;
         let pruned = self.log.iter().filter(is_pruned).filter_map(|row| row.rollout_id.clone());
         let mut rebuild = Rebuild::new(config, self, pruned.collect());
         let (mut again, mut walk) = (Self::default(), LogWalk::default());
         walk.announce(self.removed.values().map(|row| row.run));
         for (row, chain) in self.log.iter().zip(&self.chain) {
-            let row = EventItem { chain: *chain, ..row.clone().chained(chain) };
+            let row = EventItem { chain: *chain, ..LogRow::clone(row).chained(chain) };
             walk.take(&row).unwrap_or_else(|finding| panic!("{finding}"));
             let derived = rebuild.fold(&row).unwrap_or_else(|error| panic!("{error}: {row:#?}"));
             derived.into_iter().for_each(|write| again.apply(write));

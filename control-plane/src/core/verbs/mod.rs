@@ -100,7 +100,7 @@ impl Order {
 }
 
 /// What a verb is answered with, once the plan that follows it is made: the document as it stands then.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Changed {
     Rollout(RolloutId),
     Host(HostName),
