@@ -55,9 +55,12 @@ pub struct Oracle {
     /// What each host of the fleet may run.
     runs: BTreeMap<HostName, Possible>,
     quarantined: BTreeSet<(ChannelName, ClosureId)>,
+    /// The hosts on which a quarantined closure failed.
+    witnesses: BTreeMap<(ChannelName, ClosureId), Vec<HostName>>,
     /// Closures that may be quarantined or not: those that were cut short; and those that failed on a share
     /// of a wave that is tolerated, since a wiped control plane knows of an old wave only the hosts that
-    /// have told it, and a share of these.
+    /// have told it, and a share of these; and those whose witnesses have left the fleet, whom a wiped
+    /// control plane does not hear.
     perhaps: BTreeSet<(ChannelName, ClosureId)>,
     /// Hosts that were left as they failed: their fix does not wait for waves.
     broken: BTreeSet<HostName>,
@@ -72,6 +75,12 @@ impl Oracle {
         let members: BTreeSet<&HostName> =
             chapter.channels.iter().flat_map(|spec| &spec.entries).map(|e| &e.host).collect();
         self.runs.retain(|host, _| members.contains(host));
+        for (key, witnesses) in &self.witnesses {
+            if !witnesses.iter().all(|host| members.contains(host)) && self.quarantined.remove(key)
+            {
+                self.perhaps.insert(key.clone());
+            }
+        }
         for spec in &chapter.channels {
             let id = rollout_id(spec);
             if self.ends.get(&spec.channel).is_some_and(|(known, _)| *known == id) {
@@ -87,8 +96,7 @@ impl Oracle {
             self.runs.entry(entry.host.clone()).or_insert_with(|| [None].into());
         }
         let ran_away = chapter.away.as_ref().and_then(|host| self.runs.get(host)).cloned();
-        let is_done = |before: &ChannelName| matches!(self.ends.get(before), Some((_, End::Done)));
-        if !spec.after.iter().all(is_done) {
+        if !self.all_done_before(chapter, spec) {
             return End::Held;
         }
         let stays = spec.policy.on_health_failure == FailurePolicy::Halt;
@@ -118,7 +126,10 @@ impl Oracle {
                 if let (Some(host), Some(ran)) = (&chapter.away, &ran_away) {
                     self.runs.get_mut(host).unwrap().extend(ran.iter().cloned());
                 }
-                self.quarantined.insert((spec.channel.clone(), failing[0].closure.clone()));
+                let key = (spec.channel.clone(), failing[0].closure.clone());
+                let witnesses = failing.iter().map(|entry| entry.host.clone()).collect();
+                self.witnesses.insert(key.clone(), witnesses);
+                self.quarantined.insert(key);
                 return if stays { End::Failed } else { End::Reverted };
             }
             self.tolerated += failing.len();
@@ -128,6 +139,14 @@ impl Oracle {
             }
         }
         End::Done
+    }
+
+    /// Whether every channel before this one is done, however far back.
+    fn all_done_before(&self, chapter: &Chapter, spec: &ChannelSpec) -> bool {
+        chapter.channels.iter().filter(|other| spec.after.contains(&other.channel)).all(|before| {
+            matches!(self.ends.get(&before.channel), Some((_, End::Done)))
+                && self.all_done_before(chapter, before)
+        })
     }
 
     /// A host runs the closure; with `perhaps`, or what it ran before.
