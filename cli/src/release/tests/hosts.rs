@@ -1,6 +1,8 @@
 //! Where what applies to a host comes from: classes, channels, a CSV file.
 
 use super::*;
+use crate::fleet_toml::model::FleetToml;
+use crate::fleet_toml::policy::RolloutPolicy;
 
 /// `(what it runs from, where its tags stand, its tags)` of a host.
 fn sources(release: &BuiltRelease, host: &str) -> (String, Option<String>, Vec<String>) {
@@ -75,4 +77,18 @@ fn o5_mistakes_about_listed_hosts_are_told_in_their_file() {
         let found = complaint(&text);
         assert!(found.contains(expected), "expected {expected}\nfound {found}");
     }
+}
+
+/// What docs/operations.md shows is read, and shows the defaults of a policy as they are.
+#[test]
+fn the_file_on_the_page_for_operators_is_read() {
+    let page = include_str!("../../../../docs/operations.md");
+    let (_, block) = page.split_once("```toml\n[fleet]\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    let keys: FleetToml = toml::from_str(&format!("[fleet]\n{block}")).unwrap();
+    assert!(keys.hosts_from.is_some() && !keys.pins.is_empty() && !keys.revoked.is_empty());
+    let mut shown = keys.rollout_policies["canary"].to_signed();
+    (shown.waves, shown.windows) = (Vec::new(), Vec::new());
+    let defaults: RolloutPolicy = toml::from_str("waves = []").unwrap();
+    assert_eq!(shown, defaults.to_signed());
 }
