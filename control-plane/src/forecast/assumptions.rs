@@ -1,9 +1,10 @@
 //! What a forecast takes for granted about hosts.
 //!
 //! Every host that is up sends its heartbeats in time, takes a dispatch and acknowledges it at once, and has one
-//! enforce probe beside those it is known to have. An activation takes as long as hosts of the channel took
-//! before, each drawn by itself, in whole seconds; see `wavegate_reconciler::forecast::Durations`. A rollback
-//! takes as long as an activation. Approvals are taken as given. No host falls silent while it is worked on, and none returns.
+//! enforce probe. An activation takes as long as hosts of the channel took before, each drawn by itself (see
+//! `wavegate_reconciler::forecast::Durations`), in whole seconds; in a fleet of thousands in up to five of them,
+//! so that many are through at once. A rollback takes as long as an activation. Approvals are taken as given. No host falls silent while it is
+//! worked on, and none returns.
 
 /// What a forecast takes for granted about hosts.
 #[derive(Debug, Clone, Copy, PartialEq)]

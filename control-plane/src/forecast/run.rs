@@ -33,6 +33,12 @@ const HORIZON_DAYS: u64 = 366;
 /// the service plans without being asked.
 const LOOK_AHEAD_SECS: u64 = 15;
 
+/// With every so many hosts the moments of a run lie a second further apart.
+const HOSTS_A_SECOND: usize = 1000;
+
+/// The furthest that moments lie apart, in seconds.
+const MAX_GRID_SECS: usize = 5;
+
 /// A request whose answer nobody waits for.
 const UNASKED: Token = Token(u64::MAX);
 
@@ -276,8 +282,18 @@ impl Run {
 
     fn later(&mut self, number: usize, rollout_id: &RolloutId, secs: u64, step: Step) {
         self.next_step += 1;
-        let key = (self.now.mono.plus_secs(secs), self.next_step);
+        let key = (self.on_the_grid(self.now.mono.plus_secs(secs)), self.next_step);
         self.steps.insert(key, (number, rollout_id.clone(), step));
+    }
+
+    /// The moment at which a step is taken: of a large fleet many at once, since each moment costs a look at
+    /// everybody who waits. The nearest second, or up to five of them.
+    fn on_the_grid(&self, at: Mono) -> Mono {
+        let grid = (self.hosts.len() / HOSTS_A_SECOND).clamp(1, MAX_GRID_SECS) * 1000;
+        let grid = u64::try_from(grid).unwrap_or(1000);
+        let nearest = (at.millis() + grid / 2) / grid * grid;
+        // Never back: a soak may be nothing.
+        Mono::from_millis(nearest.max(self.now.mono.millis()))
     }
 
     /// How long one host takes, in seconds; at least one.
