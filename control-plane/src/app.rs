@@ -26,9 +26,10 @@ use crate::server::listener::{Listeners, bind};
 use crate::server::tls::{ServerTls, install_crypto_provider};
 use crate::server::{Context, Readiness, Revocations, Shared, Streams};
 use crate::service::{Handle, Service, metrics};
+use crate::store::index::EventIndex;
 use crate::store::{DATABASE_FILE, EventReader, Store, StoreError};
-use crate::workers::compaction;
 use crate::workers::release::{self, Adopter, AdopterParts, Publisher, Source};
+use crate::workers::{compaction, indexing};
 
 /// The name of the lock file in the state folder.
 pub const LOCK_FILE: &str = "lock";
@@ -81,15 +82,8 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
     let source = source.transpose().map_err(|e| Failure::new(Exit::Usage, e))?;
     let addresses = (local_address(&opened.https)?, opened.status.as_ref().map(local_address));
     let floor = floor(&opened.stored);
-    let config = CoreConfig {
-        fleet: opened.trust.fleet.clone(),
-        heartbeat_secs: settings.heartbeat_secs,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        retain_secs: settings.retain_secs,
-        next_epoch: CpEpoch(uuid::Uuid::new_v4()),
-        echo_key: echo_key::read_or_make(&settings.state_dir).map_err(failed)?,
-    };
-    let events = EventReader::new(&settings.state_dir.join(DATABASE_FILE));
+    let config = core_config(settings, &opened.trust)?;
+    let (events, index) = log_reader(&settings.state_dir.join(DATABASE_FILE));
     let restored = Core::restore(config, opened.stored, clock.now());
     let (core, first) = restored.map_err(|e| Failure::new(Exit::Failed, e))?;
     let service =
@@ -115,7 +109,8 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
     let worker =
         tokio::spawn(release::run(adopter, jobs, source, poll_every, stopping.child_token()));
     let compaction = compaction::run(events.clone(), service.handle(), stopping.child_token());
-    let compaction = tokio::spawn(compaction);
+    let indexing = indexing::run(index, service.committed(), stopping.child_token());
+    let workers = vec![worker, tokio::spawn(compaction), tokio::spawn(indexing)];
     let context = Context::new(Shared {
         handle: service.handle(),
         events,
@@ -138,7 +133,7 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
         service,
         publisher,
         listeners,
-        workers: vec![worker, compaction],
+        workers,
         stopping,
         _lock: opened.lock,
     })
@@ -179,6 +174,29 @@ impl Running {
             .stop()
             .await
             .map_err(|reason| Failure::new(Exit::CommitFailed, format!("commit: {reason}")))
+    }
+}
+
+fn core_config(settings: &Settings, trust: &TrustFile) -> Result<CoreConfig, Failure> {
+    Ok(CoreConfig {
+        fleet: trust.fleet.clone(),
+        heartbeat_secs: settings.heartbeat_secs,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        retain_secs: settings.retain_secs,
+        next_epoch: CpEpoch(uuid::Uuid::new_v4()),
+        echo_key: echo_key::read_or_make(&settings.state_dir).map_err(failed)?,
+    })
+}
+
+/// A reader of the log, with its index; without one pages are slower, and nothing else.
+fn log_reader(database: &Path) -> (EventReader, Option<EventIndex>) {
+    let events = EventReader::new(database);
+    match EventIndex::open(database) {
+        Ok(index) => (events.with_index(&index), Some(index)),
+        Err(error) => {
+            tracing::warn!(%error, "the log has no index");
+            (events, None)
+        }
     }
 }
 

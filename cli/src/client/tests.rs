@@ -25,7 +25,11 @@ async fn serve(
             }
             let request = String::from_utf8(request).unwrap();
             assert!(request.contains("wavegate-protocol: 1"), "{request}");
-            seen.push(request.lines().next().unwrap().to_owned());
+            let last_event_id = request.lines().find(|line| line.starts_with("last-event-id"));
+            let first = request.lines().next().unwrap();
+            seen.push(
+                [Some(first), last_event_id].into_iter().flatten().collect::<Vec<_>>().join(", "),
+            );
             let length = body.len();
             let answer = format!(
                 "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
@@ -86,4 +90,40 @@ async fn no_control_plane_there_is_unreachable_and_another_server_is_refused() {
     let error = client(&url).get::<Value>("/v1/status", &[]).await.unwrap_err();
     assert!(matches!(error, ClientError::Answer { .. }), "{error}");
     served.await.unwrap();
+}
+
+/// A stream that ends is taken up after the last row that came; one that is refused is not.
+#[tokio::test]
+async fn a_followed_log_goes_on_after_the_last_row_that_was_printed() {
+    let row = |seq: u64| {
+        let row = serde_json::json!({
+            "seq": seq, "at": "2026-11-21T09:00:00.000Z", "host": null, "rollout_id": null,
+            "kind": "cp_started", "actor": "control-plane", "synthetic": false, "payload": {},
+            "chain": "0".repeat(64),
+        });
+        format!("id: {seq}\nevent: cp_started\ndata: {row}\n\n")
+    };
+    let refused = r#"{"type":"urn:wavegate:problem:certificate-revoked","title":"t","status":401,"detail":"d"}"#;
+    let stopping =
+        r#"{"type":"urn:wavegate:problem:shutting-down","title":"t","status":503,"detail":"d"}"#;
+    let (url, served) = serve(vec![
+        ("200 OK", format!(":\n\n{}{}", row(5), row(6))),
+        ("503 Service Unavailable", stopping.to_owned()),
+        ("200 OK", row(9)),
+        ("401 Unauthorized", refused.to_owned()),
+    ])
+    .await;
+    let mut out = Vec::new();
+    let query = [("kind", Some("cp_started".to_owned()))];
+    let ended = crate::commands::events::follow(&client(&url), &query, 4, true, &mut out).await;
+    assert!(ended.unwrap_err().message.contains("certificate-revoked"));
+    let printed = String::from_utf8(out).unwrap();
+    let seqs: Vec<u64> = printed
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["seq"].as_u64().unwrap())
+        .collect();
+    assert_eq!(seqs, [5, 6, 9]);
+    let asked =
+        |after: u64| format!("GET /v1/stream?kind=cp_started HTTP/1.1, last-event-id: {after}");
+    assert_eq!(served.await.unwrap(), [asked(4), asked(6), asked(6), asked(9)]);
 }

@@ -69,12 +69,12 @@ pub(super) fn print(
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let client = read.client()?;
-    let (mut print, after) = (Printer { json: read.json, out }, follow.after_seq);
+    let after = follow.after_seq;
     block_on(async {
         if follow.follow {
-            follow_log(&client, query, after, &mut print).await
+            self::follow(&client, query, after, read.json, out).await
         } else {
-            list(&client, query, after, &mut print).await
+            list(&client, query, after, &mut Printer { json: read.json, out }).await
         }
     })
 }
@@ -105,12 +105,14 @@ async fn list(
 
 /// What is there now, and what comes. Once it has been reached, a control plane that goes away is waited
 /// for: the stream goes on after the last row that came.
-async fn follow_log(
+pub(crate) async fn follow(
     client: &ApiClient,
     query: &Query<'_>,
     mut after: u64,
-    print: &mut Printer<'_>,
+    json: bool,
+    out: &mut dyn Write,
 ) -> Result<(), Failure> {
+    let mut print = Printer { json, out };
     let (mut reached, mut pause) = (false, FIRST_PAUSE);
     loop {
         let ended = match client.stream(after, query).await {

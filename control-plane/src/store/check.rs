@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use wavegate_proto::log_chain::{COMPACTED, Compacted, LogWalk, RemovedRun};
 
 use super::error::StoreError;
-use super::reader::{EVENT_COLUMNS, event};
+use super::page::{EVENT_COLUMNS, event};
 use super::row::Columns;
 use super::schema::{open_read_only, refuse_newer};
 

@@ -1,7 +1,6 @@
 //! The event list, from connections that cannot write: never on the reducer's path.
 //!
-//! The log has no index by host, so a page looks at a bounded number of rows and says where to go on
-//! (O3: from either end, with a cursor).
+//! O3: the list is read from either end, with a cursor (see [`super::page`]).
 //!
 //! Not here: everything that is read from the live model (see [`crate::core::Query`]).
 
@@ -15,28 +14,15 @@ use wavegate_proto::log_chain::RemovedRun;
 use wavegate_proto::wire::operator::EventItem;
 
 use super::error::StoreError;
-use super::load;
+use super::index::EventIndex;
+use super::page::{INDEX, read_page};
 use super::row::{Columns, sql_int};
 use super::schema::open_read_only;
 use crate::core::{KEPT_KINDS, LogEnd};
 
-/// How many rows one page may look at, whatever it finds.
-const MAX_SCANNED_ROWS: u64 = 50_000;
-
 /// How many pages are read at once.
 const MAX_CONNECTIONS: usize = 4;
 
-/// The columns that [`event`] reads.
-pub(super) const EVENT_COLUMNS: &str =
-    "seq, at, host, rollout_id, kind, actor, synthetic, payload, chain";
-
-macro_rules! page_sql {
-    () => {
-        "SELECT seq, at, host, rollout_id, kind, actor, synthetic, payload, chain FROM event_log
-         WHERE seq BETWEEN ?1 AND ?2 AND (?3 IS NULL OR rollout_id = ?3)
-           AND (?4 IS NULL OR host = ?4) AND (?5 IS NULL OR kind = ?5)"
-    };
-}
 /// Which end to begin at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventRange {
@@ -80,6 +66,7 @@ pub struct EventPage {
 #[derive(Debug, Clone)]
 pub struct EventReader {
     path: PathBuf,
+    index: Option<PathBuf>,
     permits: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
 }
@@ -90,9 +77,16 @@ impl EventReader {
     pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
+            index: None,
             permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             idle: Arc::default(),
         }
+    }
+
+    /// The same with an index that fits the log.
+    #[must_use]
+    pub fn with_index(self, index: &EventIndex) -> Self {
+        Self { index: Some(index.path().to_owned()), ..self }
     }
 
     /// One page.
@@ -176,6 +170,15 @@ impl EventReader {
             .map_err(|error| StoreError::malformed("event_log", error))?
     }
 
+    fn open(&self) -> Result<Connection, StoreError> {
+        let connection = open_read_only(&self.path)?;
+        if let Some(index) = &self.index {
+            let attach = format!("ATTACH ?1 AS {INDEX}");
+            connection.execute(&attach, [index.to_string_lossy()])?;
+        }
+        Ok(connection)
+    }
+
     fn with_connection<T>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
@@ -183,77 +186,10 @@ impl EventReader {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => open_read_only(&self.path)?,
+            None => self.open()?,
         };
         let result = read(&connection)?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         Ok(result)
     }
-}
-
-/// The rows a page may look at, both ends included.
-struct Window {
-    low: u64,
-    high: u64,
-    /// Where the next page begins when this one is not full.
-    beyond: Option<u64>,
-}
-
-impl Window {
-    fn of(range: EventRange, last: u64) -> Self {
-        match range {
-            EventRange::Ascending { from } => {
-                let low = from.0.max(1);
-                let high = last.min(low.saturating_add(MAX_SCANNED_ROWS - 1));
-                Self { low, high, beyond: (high < last).then(|| high + 1) }
-            }
-            EventRange::Descending { from } => {
-                let high = from.map_or(last, |from| from.0.min(last));
-                let low = high.saturating_sub(MAX_SCANNED_ROWS - 1).max(1);
-                Self { low, high, beyond: (low > 1).then(|| low - 1) }
-            }
-        }
-    }
-}
-
-fn read_page(connection: &Connection, query: &EventQuery) -> Result<EventPage, StoreError> {
-    let last = load::tail(connection)?.seq.0;
-    let window = Window::of(query.range, last);
-    let sql = match query.range {
-        EventRange::Ascending { .. } => concat!(page_sql!(), " ORDER BY seq ASC LIMIT ?6"),
-        EventRange::Descending { .. } => concat!(page_sql!(), " ORDER BY seq DESC LIMIT ?6"),
-    };
-    let mut statement = connection.prepare_cached(sql)?;
-    // One more than asked for: whether there is a next page, and where it begins.
-    let limit = sql_int(u64::try_from(query.limit).unwrap_or(u64::MAX).saturating_add(1));
-    let mut rows = statement.query(params![
-        sql_int(window.low),
-        sql_int(window.high),
-        query.rollout_id.as_ref().map(ToString::to_string),
-        query.host.as_ref().map(HostName::as_str),
-        query.kind,
-        limit,
-    ])?;
-    let mut items = Vec::new();
-    while let Some(row) = rows.next()? {
-        items.push(event(&Columns { table: "event_log", row })?);
-    }
-    let next =
-        if items.len() > query.limit { items.pop().map(|item| item.seq.0) } else { window.beyond };
-    Ok(EventPage { items, next: next.map(LogSeq) })
-}
-
-/// A log row, from the columns in the order of the table.
-pub(super) fn event(columns: &Columns<'_>) -> Result<EventItem, StoreError> {
-    Ok(EventItem {
-        seq: columns.log_seq(0)?,
-        at: columns.text(1)?,
-        host: columns.optional_text(2)?,
-        rollout_id: columns.optional_text(3)?,
-        kind: columns.row.get(4)?,
-        actor: columns.row.get(5)?,
-        synthetic: columns.row.get(6)?,
-        payload: columns.json(7)?,
-        chain: columns.hash(8)?,
-    })
 }

@@ -18,7 +18,7 @@ use wavegate_proto::time::Timestamp;
 
 use super::batch::Batch;
 use super::error::StoreError;
-use super::reader::{EVENT_COLUMNS, event};
+use super::page::{EVENT_COLUMNS, event};
 use super::row::Columns;
 use super::schema::{self, open_read_only, refuse_newer};
 use super::{check, derived, writer};

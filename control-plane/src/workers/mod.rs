@@ -3,4 +3,5 @@
 //! Not here: decisions; workers fetch, verify and write files, and send inputs.
 
 pub mod compaction;
+pub mod indexing;
 pub mod release;

@@ -9,6 +9,7 @@ mod running;
 mod agents;
 mod commits;
 mod events;
+mod index;
 mod process;
 mod publishing;
 mod rebuild;

@@ -3,7 +3,7 @@
 use wavegate_control_plane::core::Input;
 use wavegate_proto::wire::operator::RolloutState;
 
-use crate::harness::{Cp, RETAIN_SECS, hours, id, name};
+use crate::harness::{Cp, RETAIN_SECS, hours, id, minutes, name};
 use crate::release;
 
 /// Everybody has gone on from r1 to r2, and the time for which r1 is kept is over.
@@ -73,6 +73,8 @@ fn what_is_current_or_where_a_host_stands_is_kept() {
     cp.returns("host-02");
     // The same content signed anew: what was signed 90 days ago is stale.
     cp.publish(&[release("r2", "two", &[1, 1])]);
+    // It lost the lease it had, and waits for a moment.
+    cp.advance(minutes(1));
     cp.converge_all();
     cp.advance(hours(2));
     assert!(!is_kept(&cp, "stable@r1"));
