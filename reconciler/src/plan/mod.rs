@@ -116,7 +116,8 @@ impl fmt::Display for Report {
 /// What to do at `now`.
 pub fn plan(fleet: &Fleet, now: Now) -> Plan {
     let mut plan = Plan { actions: silence::actions(fleet, now), report: Report::default() };
-    if fleet.recovering.holds(now.mono) {
+    // What follows from silence changes what the gates say: nobody is dispatched in the same plan (G9).
+    if fleet.recovering.holds(now.mono) || !plan.actions.is_empty() {
         return plan;
     }
     let mut planned = Planned::default();

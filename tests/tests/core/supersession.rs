@@ -129,6 +129,23 @@ const CASES: &[Case] = &[
         held: &["skipped-offline"],
         open: |cp| cp.returns("host-01"),
     },
+    // G9: the heartbeat that finds it again does not get it dispatched beside what it is in the middle of.
+    Case {
+        at: "lost while it was activating",
+        bring: |cp| {
+            activating(cp);
+            cp.goes_silent("host-01");
+            cp.advance(minutes(10));
+        },
+        old: Some(HostState::Activating),
+        held: &["silent"],
+        open: |cp| {
+            cp.returns("host-01");
+            assert_eq!(cp.held_by("host-01"), ["busy-elsewhere"], "it was heard again");
+            cp.activate("host-01");
+            cp.settle("host-01");
+        },
+    },
 ];
 
 impl Cp {
