@@ -1,4 +1,4 @@
-//! The disk as SQLite sees it: a virtual file system over [`machine`](super::machine), made the default
+//! The disk as SQLite sees it: a virtual file system over [`machine`](mod@super::machine), made the default
 //! of the process, so that the real stores use it without knowing.
 //!
 //! The only unsafe code of the tests: SQLite calls these functions through C pointers. What each may rely
