@@ -84,9 +84,11 @@ mod tests {
     #[test]
     fn lines_come_whole_however_they_were_cut_on_the_way() {
         let mut lines = Lines::default();
-        lines.push("data: fünf".get(..8).unwrap().as_bytes());
+        // In the middle of a letter.
+        let (first, second) = "data: fünf\r\n:\n\nid".as_bytes().split_at(8);
+        lines.push(first);
         assert_eq!(lines.pop(), None);
-        lines.push("data: fünf\r\n:\n\nid".get(8..).unwrap().as_bytes());
+        lines.push(second);
         let popped: Vec<String> = std::iter::from_fn(|| lines.pop()).collect();
         assert_eq!(popped, ["data: fünf", ":", ""]);
         assert_eq!(lines.unfinished, b"id");

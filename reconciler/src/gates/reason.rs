@@ -1,5 +1,6 @@
 //! The words for every reason: what operators read in the API, the CLI and the log.
 
+use wavegate_proto::ids::HostName;
 use wavegate_proto::time::{Now, Timestamp};
 use wavegate_proto::wire::operator::{MarkBy, Reason, ReasonKind, RolloutState};
 
@@ -47,13 +48,9 @@ impl Hold {
     pub fn detail(&self) -> String {
         match self {
             Self::Recovering { unreported } => {
-                format!(
-                    "the control plane has just started; {unreported} hosts have not reported yet"
-                )
+                format!("the control plane has just started; {unreported} hosts are to report yet")
             }
-            Self::Unreported => {
-                "the host has not reported since the control plane started".to_owned()
-            }
+            Self::Unreported => "the host has not reported since the last start".to_owned(),
             Self::RolloutState(state) => {
                 format!("the rollout is {state}: nothing more is dispatched")
             }
@@ -110,9 +107,7 @@ impl Hold {
             }
             Self::Predecessor { host } => format!("{host} goes before it and has not converged"),
             Self::BudgetUsedUp { budget, max_in_flight, users } => {
-                let users: Vec<&str> = users.iter().map(|user| user.as_str()).collect();
-                let users = users.join(", ");
-                format!("budget {budget} allows {max_in_flight} at once; in use by {users}")
+                format!("budget {budget} allows {max_in_flight} at once; in use by {}", list(users))
             }
             Self::Unhealthy { wave, hosts, tolerated } => {
                 format!("{hosts} hosts of wave {wave} are unhealthy; {tolerated} are tolerated")
@@ -276,6 +271,11 @@ impl Hold {
             kind: self.kind(),
         }
     }
+}
+
+fn list(hosts: &[HostName]) -> String {
+    let hosts: Vec<&str> = hosts.iter().map(HostName::as_str).collect();
+    hosts.join(", ")
 }
 
 /// What a person did, and why.

@@ -487,7 +487,7 @@ fn note_rare(tally: &mut Tally, batch: &[Write]) {
             ("journal_diverged", _) => Rare::JournalDiverged,
             ("dispatch_expired", _) => Rare::DispatchLapsed,
             ("dispatch_withdrawn", _) => Rare::DispatchWithdrawn,
-            ("host_skipped", Some(true)) if row.payload["reason"] == "removed" => Rare::HostLeft,
+            ("host_skipped", Some(true)) if row.payload["cause"] == "removed" => Rare::HostLeft,
             ("host_skipped", Some(true)) => Rare::SkippedOffline,
             ("host_skipped", Some(false)) => Rare::TakenInAgain,
             ("host_lost", _) => Rare::Lost,

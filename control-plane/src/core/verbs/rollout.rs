@@ -41,7 +41,6 @@ impl Core {
         }
         let to = step(from, RolloutEvent::Aborted).unwrap_or(from);
         self.enter(order.now, id, to, RolloutEvent::Aborted);
-        self.withdraw_leases(order.now, id);
         self.advance(order.now, id);
         Ok(Changed::Rollout(id.clone()))
     }
