@@ -17,11 +17,11 @@ use wavegate_proto::time::Now;
 use wavegate_proto::wire::operator::RolloutState;
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_proto::wire::publish::PublishAnswer;
-use wavegate_reconciler::fleet::AdoptedRelease;
 use wavegate_reconciler::fleet::channel::Channel;
 use wavegate_reconciler::fleet::host::{Host, Membership};
 use wavegate_reconciler::fleet::placement::{Placement, SkipReason};
 use wavegate_reconciler::fleet::rollout::{Manifest, Rollout};
+use wavegate_reconciler::fleet::{AdoptedRelease, NewerRelease};
 use wavegate_state_machine::rollout::{RolloutEvent, step};
 
 use super::log::{Actor, Fact};
@@ -174,6 +174,10 @@ impl Core {
             fleet_sha256: release.fleet_sha256,
             signed_at: release.fleet.signed_at,
         });
+        let caught_up = |newer: &NewerRelease| newer.serial <= release.fleet.serial;
+        if self.fleet.newer_release.as_ref().is_some_and(caught_up) {
+            self.fleet.newer_release = None;
+        }
         self.install_hosts(now, release);
         self.leave_out_revoked(now, before.as_deref(), release);
         let current: BTreeSet<RolloutId> =

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use wavegate_proto::event::{Event, FailurePolicy};
-use wavegate_proto::ids::{ClosureId, HostName, LogSeq, RolloutId, Seq};
+use wavegate_proto::ids::{ClosureId, HostName, LogSeq, RolloutId, Seq, Serial};
 use wavegate_proto::record::{HostRecord, HostState};
 use wavegate_proto::time::{Now, Timestamp};
 use wavegate_proto::wire::agent::{Heartbeat, HeartbeatAnswer, JournalHead, MAX_REJECTED};
@@ -47,6 +47,7 @@ impl Core {
         }
         self.check_checkpoint(now, host, heartbeat.checkpoint.as_ref());
         self.note_liveness(now, host, heartbeat, cert_expires_at);
+        self.compare_serial(now, host, heartbeat.serial);
         if let Some(kept) = &heartbeat.marks {
             self.restore_marks(now, host, kept);
         }
@@ -130,6 +131,17 @@ impl Core {
         }
         self.unflushed.insert(name.clone());
         self.take_in_again(now, name);
+    }
+
+    /// G10: a bare number from a host holds nothing. It raises an alarm, once for each host.
+    fn compare_serial(&mut self, now: Now, name: &HostName, seen: Serial) {
+        let Some(adopted) = self.fleet.release.as_ref().map(|release| release.serial) else {
+            return;
+        };
+        if seen > adopted && self.serials_ahead.insert(name.clone()) {
+            let payload = json!({ "serial": seen, "adopted": adopted });
+            self.note(Fact::own(now, "serial_ahead", payload).on(name));
+        }
     }
 
     /// A host whose certificate was revoked speaks again: with another.

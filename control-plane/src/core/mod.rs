@@ -114,6 +114,8 @@ pub struct Core {
     restored_marks: BTreeMap<RolloutId, u64>,
     /// When the first gate that holds somebody opens with time alone.
     gates_open_at: Option<Mono>,
+    /// Hosts that have said to know of a newer release than is adopted.
+    serials_ahead: BTreeSet<HostName>,
     /// Journals whose divergence has been noted.
     diverged: BTreeSet<JournalId>,
     /// Refusals of releases that have been noted.

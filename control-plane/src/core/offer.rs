@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
 use wavegate_proto::artifact::proof::HostPlan;
 use wavegate_proto::artifact::rules::RuleCode;
 use wavegate_proto::ids::{HostName, LogSeq, RolloutId};
@@ -12,6 +13,7 @@ use wavegate_proto::time::Now;
 use wavegate_proto::wire::agent::RolloutProof;
 use wavegate_proto::wire::operator::RolloutState;
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
+use wavegate_reconciler::fleet::NewerRelease;
 use wavegate_reconciler::fleet::rollout::{Manifest, Rollout};
 
 use super::log::{Actor, Fact};
@@ -84,6 +86,9 @@ impl Core {
         let adopted = self.fleet.release.as_ref().map(|release| release.serial);
         if adopted.is_none_or(|adopted| plan.header.serial >= adopted) {
             let serial = plan.header.serial;
+            if adopted.is_some_and(|adopted| serial > adopted) {
+                self.note_newer_release(now, host, plan, proof);
+            }
             let detail =
                 format!("{id} is of release {serial}, which is not older than the adopted one");
             return Err(refuse(ProblemCode::Rule(RuleCode::RefConflict), detail));
@@ -110,6 +115,28 @@ impl Core {
         let log_seq = self.note(fact.by(Actor::Host(host.clone())));
         self.add_history(now, manifest, current, log_seq);
         Ok(())
+    }
+
+    /// G10: a signed header of a newer release is evidence that this one is not the newest. It opens
+    /// nothing, and nothing is dispatched until the newer one is here.
+    fn note_newer_release(
+        &mut self,
+        now: Now,
+        host: &HostName,
+        plan: &HostPlan,
+        proof: &RolloutProof,
+    ) {
+        let serial = plan.header.serial;
+        if self.fleet.newer_release.as_ref().is_some_and(|known| known.serial >= serial) {
+            return;
+        }
+        let payload = json!({
+            "serial": serial, "header": proof.header, "signatures": proof.signatures,
+        });
+        let fact = Fact::own(now, "release_behind", payload).on(host);
+        self.note(fact.by(Actor::Host(host.clone())));
+        let newer = NewerRelease { serial, host: host.clone(), since: now.wall };
+        self.fleet.newer_release = Some(newer);
     }
 
     /// Opens a rollout that is over.

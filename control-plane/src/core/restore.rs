@@ -98,6 +98,7 @@ impl Core {
             marks_version: 0,
             restored_marks: BTreeMap::new(),
             gates_open_at: None,
+            serials_ahead: BTreeSet::new(),
             diverged: BTreeSet::new(),
             refusals: BTreeSet::new(),
             pruned: BTreeMap::new(),

@@ -42,6 +42,8 @@ pub struct Fleet {
     pub recovering: Recovering,
     /// The adopted release; `None` before the first.
     pub release: Option<AdoptedRelease>,
+    /// A newer release that a host has shown the signed header of; `None`: none is known of.
+    pub newer_release: Option<NewerRelease>,
     /// The channels of the adopted release that have hosts.
     pub channels: BTreeMap<ChannelName, Channel>,
     /// Every host of the adopted release, and those that older rollouts still name.
@@ -67,6 +69,17 @@ pub struct AdoptedRelease {
     pub signed_at: Timestamp,
 }
 
+/// A release that is newer than the adopted one: its header was signed, and a host had it (G10).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewerRelease {
+    /// Its serial.
+    pub serial: Serial,
+    /// Who showed it.
+    pub host: HostName,
+    /// When.
+    pub since: Timestamp,
+}
+
 /// A closure that is not dispatched on a channel any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantine {
@@ -84,6 +97,7 @@ impl Fleet {
             heartbeat_secs,
             recovering,
             release: None,
+            newer_release: None,
             channels: BTreeMap::new(),
             hosts: BTreeMap::new(),
             rollouts: BTreeMap::new(),

@@ -25,7 +25,9 @@ pub mod reason;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wavegate_proto::ids::{BudgetId, ChannelName, ClosureId, HostName, RolloutId, WaveIndex};
+use wavegate_proto::ids::{
+    BudgetId, ChannelName, ClosureId, HostName, RolloutId, Serial, WaveIndex,
+};
 use wavegate_proto::time::{Now, Timestamp};
 use wavegate_proto::wire::operator::{MarkBy, RolloutState};
 
@@ -158,6 +160,15 @@ pub enum Hold {
         /// Since when.
         since: Timestamp,
     },
+    /// A host has shown the signed header of a newer release (G10).
+    ReleaseBehind {
+        /// Its serial.
+        serial: Serial,
+        /// Who showed it.
+        host: HostName,
+        /// When.
+        since: Timestamp,
+    },
     /// The closure failed on this channel.
     Quarantined {
         /// The channel.
@@ -248,6 +259,7 @@ impl Hold {
             | Self::Paused { .. }
             | Self::Aborted { .. }
             | Self::Stale { .. }
+            | Self::ReleaseBehind { .. }
             | Self::ChannelNotDone { .. }
             | Self::NotApproved { .. }
             | Self::OutsideWindow { .. }

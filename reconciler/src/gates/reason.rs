@@ -26,6 +26,7 @@ impl Hold {
             Self::RampUsedUp { .. } => "ramp-used-up",
             Self::NotMember => "host-not-in-fleet",
             Self::Stale { .. } => "stale",
+            Self::ReleaseBehind { .. } => "release-behind",
             Self::Quarantined { .. } => "quarantined",
             Self::NeverSeen => "never-seen",
             Self::Silent { .. } => "silent",
@@ -74,6 +75,9 @@ impl Hold {
             Self::Stale { since } => {
                 format!("the signed manifest has not been fresh since {since}")
             }
+            Self::ReleaseBehind { serial, host, .. } => {
+                format!("{host} has seen release {serial}, which is not adopted here")
+            }
             Self::Quarantined { closure, channel, host, since } => {
                 format!("{closure} failed on {host} and is quarantined on {channel} since {since}")
             }
@@ -82,10 +86,7 @@ impl Hold {
                 format!("the host has been silent since {since}")
             }
             Self::Silent { since: None } => "the host is silent".to_owned(),
-            Self::SkippedOffline => {
-                "the host was left out because it was silent; it is dispatched when it returns"
-                    .to_owned()
-            }
+            Self::SkippedOffline => "left out for its silence until it returns".to_owned(),
             Self::Busy { rollout_id, since } => {
                 format!("the host is being worked on under {rollout_id} since {since}")
             }
@@ -119,9 +120,10 @@ impl Hold {
     #[must_use]
     pub fn since(&self) -> Option<Timestamp> {
         match self {
-            Self::Stale { since } | Self::Quarantined { since, .. } | Self::Busy { since, .. } => {
-                Some(*since)
-            }
+            Self::Stale { since }
+            | Self::ReleaseBehind { since, .. }
+            | Self::Quarantined { since, .. }
+            | Self::Busy { since, .. } => Some(*since),
             Self::Silent { since } => *since,
             Self::Paused { by } | Self::Aborted { by } => Some(by.at),
             Self::Skipped { by } => by.as_ref().map(|by| by.at),
@@ -165,6 +167,7 @@ impl Hold {
             | Self::Frozen
             | Self::NotMember
             | Self::Stale { .. }
+            | Self::ReleaseBehind { .. }
             | Self::Quarantined { .. }
             | Self::NeverSeen
             | Self::Silent { .. }
@@ -202,6 +205,7 @@ impl Hold {
             Self::RampUsedUp { .. } => "the time is up",
             Self::NotMember => "a release names the host again",
             Self::Stale { .. } => "a release signed anew is published",
+            Self::ReleaseBehind { .. } => "that release, or a newer one, is published",
             Self::Quarantined { .. } => {
                 "a release names another closure, or an operator clears the quarantine"
             }
@@ -248,6 +252,7 @@ impl Hold {
             | Self::OutsideWindow { opens_at: None }
             | Self::NotMember
             | Self::Stale { .. }
+            | Self::ReleaseBehind { .. }
             | Self::Quarantined { .. }
             | Self::RetriesUsedUp => ReasonKind::NeedsPerson,
             Self::Unreported

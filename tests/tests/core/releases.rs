@@ -217,3 +217,43 @@ fn a_start_is_recovering_for_at_most_one_and_a_half_heartbeats() {
     cp.returns("host-02");
     assert_eq!(cp.dispatched(), ["host-01", "host-02"]);
 }
+
+/// G10: an older state folder was put back. A host that has seen the newer release shows its signed header.
+#[test]
+fn g10_a_signed_header_of_a_newer_release_holds_everything_until_that_is_here() {
+    let mut cp = Cp::with(&[release("r1", "one", &[2])]);
+    let older = cp.released.clone();
+    cp.publish(&[release("r2", "two", &[2])]);
+    cp.converge("host-01");
+    let newer = cp.released.clone().unwrap();
+    cp.released = older;
+    cp.wipe();
+    let proof = cp.host("host-01").journals[&id("stable@r2")].proof.clone().unwrap();
+    cp.heartbeat("host-01").unwrap();
+    assert_eq!(cp.offer("host-01", proof.clone()).unwrap_err().code(), "ref-conflict");
+    assert!(!cp.core.fleet().rollouts.contains_key(&id("stable@r2")), "it opens nothing");
+    cp.goes_silent("host-01");
+    cp.report("host-02");
+    cp.advance(minutes(10));
+    assert!(cp.dispatched().is_empty());
+    assert_eq!(cp.held_by("host-02"), ["release-behind"]);
+    assert_eq!(cp.offer("host-01", proof).unwrap_err().code(), "ref-conflict");
+    assert_eq!(cp.logged("release_behind"), 1, "the evidence is kept once");
+    cp.adopt(&newer).unwrap();
+    cp.released = Some(newer);
+    cp.returns("host-01");
+    cp.tick();
+    assert!(!cp.held_by("host-02").contains(&"release-behind".to_owned()));
+    assert_eq!(cp.dispatched(), ["host-02"]);
+}
+
+#[test]
+fn g10_a_bare_serial_raises_an_alarm_and_holds_nothing() {
+    let mut cp = Cp::with(&[release("r1", "one", &[2])]);
+    cp.host("host-01").serial = wavegate_proto::ids::Serial(9);
+    cp.advance(minutes(10));
+    assert_eq!(cp.logged("serial_ahead"), 1, "once for each host");
+    assert_eq!(cp.dispatched().len(), 2);
+    cp.converge_all();
+    assert_eq!(cp.rollout_state("stable@r1"), RolloutState::Terminal);
+}

@@ -73,7 +73,7 @@ impl<A: Artifacts> Rebuild<A> {
             }
             // Told to people; no derived row is changed by them.
             "release_refused" | "gate_changed" | "journal_replaced" | "journal_diverged"
-            | "checkpoint_refused" | "marks_refused" => {}
+            | "checkpoint_refused" | "marks_refused" | "release_behind" | "serial_ahead" => {}
             kind if Event::KINDS.contains(&kind) => return self.event(row),
             _ => return Err(Unfoldable::UnknownKind),
         }

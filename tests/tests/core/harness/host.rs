@@ -30,6 +30,8 @@ pub(crate) struct Host {
     pub(crate) silent: bool,
     /// The end of the log as it was last shown.
     pub(crate) checkpoint: Option<Checkpoint>,
+    /// The newest release it says to know of.
+    pub(crate) serial: Serial,
     /// Its share of the operators' marks.
     pub(crate) marks: Option<Marks>,
 }
@@ -55,6 +57,7 @@ impl Host {
             at: None,
             silent: false,
             checkpoint: None,
+            serial: Serial(0),
             marks: None,
         }
     }
@@ -67,7 +70,7 @@ impl Host {
             at,
             cp_epoch: None,
             checkpoint: self.checkpoint,
-            serial: Serial(0),
+            serial: self.serial,
             current_closure: self.running.clone(),
             marks_version: self.marks.as_ref().map_or(0, |marks| marks.version),
             marks: self.marks.clone().map(Box::new),
