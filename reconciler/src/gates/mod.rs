@@ -292,6 +292,8 @@ pub struct Planned {
     budgets: BTreeMap<BudgetId, BTreeSet<HostName>>,
     /// Dispatches that count towards the ramp.
     dispatches: BTreeMap<RolloutId, u64>,
+    /// Budgets that have held somebody: within a plan they only get fuller.
+    used_up: BTreeSet<BudgetId>,
 }
 
 impl Planned {
@@ -303,6 +305,26 @@ impl Planned {
         for budget in &placement.entry.budgets {
             self.budgets.entry(budget.clone()).or_default().insert(host.clone());
         }
+    }
+
+    /// Remembers what has held somebody.
+    pub fn note_hold(&mut self, hold: &Hold) {
+        if let Hold::BudgetUsedUp { budget, .. } = hold {
+            self.used_up.insert(budget.clone());
+        }
+    }
+
+    /// Whether a host needs no asking: a budget that was noted to hold it has held another one in this
+    /// plan. Many may wait for a narrow budget. One that uses a slot itself is asked: it never blocks
+    /// itself.
+    #[must_use]
+    pub fn still_held(&self, fleet: &Fleet, rollout: &Rollout, host: &HostName) -> bool {
+        let noted = rollout.placements.get(host).and_then(|placement| placement.held.as_ref());
+        let Some(Hold::BudgetUsedUp { budget, .. }) = noted.map(|noted| &noted.hold) else {
+            return false;
+        };
+        self.used_up.contains(budget)
+            && fleet.budgets.get(budget).is_some_and(|budget| !budget.users.contains(host))
     }
 
     fn dispatches(&self, rollout: &RolloutId) -> u64 {

@@ -141,10 +141,14 @@ fn plan_rollout(
     for wave in rollout.waves_with_candidates() {
         let mut last = None;
         for name in rollout.candidates(wave) {
+            if planned.still_held(fleet, rollout, name) {
+                continue;
+            }
             let Some(held) = consider(fleet, (rollout, window), name, now, planned, plan) else {
                 continue;
             };
             let whole_wave = held.host.is_none();
+            planned.note_hold(&held.hold);
             plan.report.held.push(held);
             if whole_wave {
                 last = Some(name);
