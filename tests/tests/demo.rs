@@ -21,6 +21,21 @@ fn demo(args: &[&str], dir: &Path) -> Command {
     command
 }
 
+/// The same, ended by SIGINT as in a terminal: where tests run in the background that may be ignored, and
+/// children take it over.
+fn in_the_foreground(command: &Command) -> Command {
+    let mut env = Command::new("env");
+    env.arg("--default-signal=INT").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => env.env(name, value),
+            None => env.env_remove(name),
+        };
+    }
+    env.stdin(Stdio::null());
+    env
+}
+
 /// A folder that probes can enter, which run as nobody when the test is root.
 fn open_folder() -> tempfile::TempDir {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -138,7 +153,7 @@ fn a_demo_that_is_ended_in_the_middle_leaves_no_process_behind() {
     for signal in [Signal::TERM, Signal::INT, Signal::KILL] {
         let temp = open_folder();
         let dir = temp.path().join("demo");
-        let mut command = demo(&["--hosts", "3"], &dir);
+        let mut command = in_the_foreground(&demo(&["--hosts", "3"], &dir));
         let mut process = Process::start("the demo", command.stdout(Stdio::piped()));
         // Kept open to the end: a demo that finds it closed ends well, without any signal.
         let mut lines = BufReader::new(process.stdout()).lines().map(Result::unwrap);

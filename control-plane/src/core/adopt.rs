@@ -263,7 +263,9 @@ impl Core {
         let open: Vec<RolloutId> = self
             .fleet
             .records(name)
-            .filter(|(rollout, p)| rollout.is_open() && p.record.state != HostState::Converged)
+            .filter(|(rollout, p)| {
+                rollout.is_open() && p.record.state != HostState::Converged && p.skip != Some(why)
+            })
             .map(|(rollout, _)| rollout.id.clone())
             .collect();
         for rollout_id in open {
