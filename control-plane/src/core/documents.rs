@@ -176,7 +176,7 @@ impl Core {
             state_since: record.map(|r| r.state_since),
             probes: record.map(|r| r.probes.clone()).unwrap_or_default(),
             resources: live.resources,
-            hold: host.hold.clone().filter(|hold| hold.until.is_none_or(|until| now.wall < until)),
+            hold: host.hold.clone().filter(|hold| hold.stands_at(now.wall)),
             cert_expires_at: live.cert_expires_at,
             clock_skew_secs: live.clock_skew_secs,
         }
@@ -301,7 +301,7 @@ fn unknown_host(name: &HostName) -> Box<Problem> {
     refuse(ProblemCode::UnknownHost, format!("no host {name}"))
 }
 
-fn json<T: Serialize>(document: &T) -> serde_json::Value {
+pub(super) fn json<T: Serialize>(document: &T) -> serde_json::Value {
     serde_json::to_value(document).unwrap_or_default()
 }
 

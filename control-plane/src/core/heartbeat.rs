@@ -162,6 +162,12 @@ impl Core {
         let converged = placement.record.state == HostState::Converged;
         let differs = converged && current != Some(&placement.entry.closure);
         let known = placement.diverged;
+        if !differs
+            && !known
+            && self.fleet.hosts.get(name).is_none_or(|h| h.liveness.off_target == 0)
+        {
+            return;
+        }
         let rollout_id = rollout.id.clone();
         let Some(host) = self.fleet.hosts.get_mut(name) else { return };
         host.liveness.off_target = if differs { host.liveness.off_target + 1 } else { 0 };

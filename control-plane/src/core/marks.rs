@@ -163,8 +163,7 @@ impl Core {
     }
 
     fn restore_hold(&mut self, now: Now, name: &HostName, hold: Option<Hold>, version: u64) {
-        let stands = |hold: &Hold| hold.until.is_none_or(|until| now.wall < until);
-        let Some(hold) = hold.filter(stands) else { return };
+        let Some(hold) = hold.filter(|hold| hold.stands_at(now.wall)) else { return };
         if self.fleet.hosts.get(name).is_none_or(|host| host.hold_version >= version) {
             return;
         }

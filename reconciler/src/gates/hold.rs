@@ -5,9 +5,8 @@ use wavegate_proto::time::Now;
 use super::{Candidate, Hold};
 
 pub(super) fn check(candidate: &Candidate<'_>, now: Now) -> Option<Hold> {
-    let hold = candidate.host.hold.as_ref()?;
-    let stands = hold.until.is_none_or(|until| now.wall < until);
-    stands.then(|| Hold::Held {
+    let hold = candidate.host.hold.as_ref().filter(|hold| hold.stands_at(now.wall))?;
+    Some(Hold::Held {
         actor: hold.actor.clone(),
         reason: hold.reason.clone(),
         since: hold.since,

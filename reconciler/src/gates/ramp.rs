@@ -1,5 +1,6 @@
 //! Holds while as many hosts of the rollout were dispatched within a minute as its policy allows, those
-//! of the same plan included. Dispatches under which nothing changes do not count.
+//! of the same plan included. Dispatches under which nothing changes do not count. A start of the process
+//! forgets those before it.
 
 use wavegate_proto::time::{Mono, Now};
 
@@ -12,19 +13,15 @@ const MINUTE_SECS: u64 = 60;
 pub(super) fn check(candidate: &Candidate<'_>, now: Now) -> Option<Hold> {
     let rollout = candidate.rollout;
     let limit = u64::from(rollout.policy().max_dispatch_per_minute?);
-    let recent = recent(rollout, now.mono);
-    let used = u64::try_from(recent.len()).unwrap_or(u64::MAX);
+    let recent = &rollout.recent_dispatches;
+    let first = recent.partition_point(|at| now.mono >= at.plus_secs(MINUTE_SECS));
+    let used = u64::try_from(recent.len() - first).unwrap_or(u64::MAX);
     let planned = candidate.planned.dispatches(&rollout.id);
     if used.saturating_add(planned) < limit {
         return None;
     }
-    let oldest = recent.first().copied().unwrap_or(now.mono);
+    let oldest = recent.get(first).copied().unwrap_or(now.mono);
     Some(Hold::RampUsedUp { limit, until: now.wall_at(oldest.plus_secs(MINUTE_SECS)) })
-}
-
-fn recent(rollout: &Rollout, now: Mono) -> Vec<Mono> {
-    let within = |at: &&Mono| now < at.plus_secs(MINUTE_SECS);
-    rollout.recent_dispatches.iter().filter(within).copied().collect()
 }
 
 impl Rollout {

@@ -3,7 +3,7 @@
 use wavegate_proto::event::{Event, ProbeOutcome};
 use wavegate_proto::ids::{LogSeq, Seq, Sha256Hash};
 use wavegate_proto::record::{HostRecord, HostState};
-use wavegate_proto::wire::agent::{Checkpoint, EventsRequest};
+use wavegate_proto::wire::agent::{Checkpoint, EventsRequest, MAX_MARKS_BYTES, Marks};
 use wavegate_state_machine::agent::{AgentEffect, AgentInput, OfferOutcome, PostOutcome};
 use wavegate_state_machine::host::JournalBook;
 
@@ -47,6 +47,29 @@ fn g11_a_checkpoint_is_kept_as_it_came_and_repeated_across_a_restart() {
     assert_eq!(host.heartbeat().checkpoint, shown);
     host.restart();
     assert_eq!(host.heartbeat().checkpoint, shown);
+}
+
+/// G11, G2: the operators' marks are sealed for the control plane: kept as they came, with what this agent does
+/// not know, shown in every heartbeat, and bounded.
+#[test]
+fn g11_marks_are_kept_as_they_came_and_shown_across_a_restart() {
+    let share = |version: u64, hold: &str| -> Marks {
+        let share = serde_json::json!({
+            "version": version, "rollouts": {}, "hold": { "reason": hold }, "later": [1], "mac": "ab",
+        });
+        serde_json::from_value(share).unwrap()
+    };
+    let mut host = Host::new();
+    assert_eq!((host.heartbeat().marks_version, host.heartbeat().marks), (0, None));
+    host.heartbeat_answered(|answer| answer.marks = Some(share(7, "disk")));
+    let kept = Some(Box::new(share(7, "disk")));
+    assert_eq!((host.heartbeat().marks_version, host.heartbeat().marks), (7, kept.clone()));
+    host.heartbeat_answered(|answer| answer.marks = Some(share(6, "older")));
+    host.heartbeat_answered(|answer| {
+        answer.marks = Some(share(8, &"x".repeat(MAX_MARKS_BYTES)));
+    });
+    host.restart();
+    assert_eq!(host.heartbeat().marks, kept);
 }
 
 /// G5: what was answered before is marked as a replay, what was not goes the ordinary way.

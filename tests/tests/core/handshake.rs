@@ -237,6 +237,22 @@ fn e5_a_heartbeat_that_was_overtaken_concludes_nothing() {
     assert_eq!(cp.state("host-01"), HostState::Reverted);
 }
 
+/// A machine that was set back goes on with a smaller uptime in the same boot: it must not be silent until
+/// it has caught up.
+#[test]
+fn a_machine_that_was_set_back_by_more_than_a_late_heartbeat_is_heard() {
+    for (set_back_secs, heard) in [(120, false), (121, true)] {
+        let mut cp = Cp::with(&[release("r1", "one", &[1])]);
+        cp.host("host-01").uptime_secs = 1000;
+        cp.heartbeat("host-01").unwrap();
+        cp.skip_time(minutes(2));
+        cp.host("host-01").uptime_secs -= set_back_secs;
+        cp.heartbeat("host-01").unwrap();
+        let last = cp.core.fleet().hosts[&name("host-01")].liveness.last_seen_at;
+        assert_eq!(last == Some(cp.now().wall), heard, "{set_back_secs} s");
+    }
+}
+
 #[test]
 fn d5_an_agent_that_names_its_journals_is_sent_no_snapshot() {
     let mut cp = Cp::with(&[release("r1", "one", &[1])]);

@@ -57,9 +57,6 @@ impl<A: Artifacts> Rebuild<A> {
                 let diverged = read::<HostDiverged>(row)?.diverged;
                 self.core.mark_diverged(&self.place(row)?, diverged, row.seq);
             }
-            "rollout_paused" | "rollout_aborted" | "rollout_resumed" | "wave_approved"
-            | "host_retried" | "host_held" | "host_released" | "quarantine_cleared"
-            | "mark_restored" => return self.verb(row),
             "host_lost" => self.core.mark_lost(&self.place(row)?, true, row.seq),
             "host_found" => self.core.mark_lost(&self.place(row)?, false, row.seq),
             "infra_retry" => return self.control_fact(row, ControlFact::InfraRetry),
@@ -75,7 +72,7 @@ impl<A: Artifacts> Rebuild<A> {
             "release_refused" | "gate_changed" | "journal_replaced" | "journal_diverged"
             | "checkpoint_refused" | "marks_refused" | "release_behind" | "serial_ahead" => {}
             kind if Event::KINDS.contains(&kind) => return self.event(row),
-            _ => return Err(Unfoldable::UnknownKind),
+            _ => return self.verb(row),
         }
         Ok(())
     }

@@ -173,7 +173,9 @@ impl Core {
 
     pub(super) fn release_host(&mut self, order: &Order, host: &HostName) -> Done {
         self.host(order.now, host)?;
-        if self.fleet.hosts.get(host).is_some_and(|known| known.hold.is_some()) {
+        if self.fleet.hosts.get(host).is_some_and(|known| {
+            known.hold.as_ref().is_some_and(|hold| hold.stands_at(order.now.wall))
+        }) {
             let version = self.next_marks_version();
             let log_seq = self.note(order.fact("host_released", &Marked { version }).on(host));
             self.set_hold(host, None, version, log_seq);

@@ -8,13 +8,13 @@ mod quarantine;
 mod rollout;
 
 use serde::Serialize;
-use serde_json::Value;
 use wavegate_proto::ids::{ChannelName, ClosureId, HostName, PersonName, RolloutId, WaveIndex};
 use wavegate_proto::time::{Now, Timestamp};
 use wavegate_proto::wire::operator::{MarkBy, QuarantineDocument, RolloutMark, RolloutState};
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_reconciler::fleet::rollout::Rollout;
 
+use super::documents::json;
 use super::log::{Actor, Fact};
 use super::output::refuse;
 use super::payload::logged;
@@ -146,10 +146,10 @@ impl Core {
         for (reply, changed) in std::mem::take(&mut self.verbs_done) {
             let document = match changed {
                 Changed::Rollout(id) => {
-                    self.rollout(&id).map(|rollout| json(self.rollout_document(now, rollout)))
+                    self.rollout(&id).map(|rollout| json(&self.rollout_document(now, rollout)))
                 }
-                Changed::Host(name) => self.host(now, &name).map(json),
-                Changed::Quarantine(document) => Ok(json(*document)),
+                Changed::Host(name) => self.host(now, &name).map(|host| json(&host)),
+                Changed::Quarantine(document) => Ok(json(&*document)),
             };
             let answer = match document {
                 Ok(document) => Answer::Document(document),
@@ -199,8 +199,4 @@ impl Core {
             | RolloutState::Reverted => Ok(rollout),
         }
     }
-}
-
-fn json<T: Serialize>(document: T) -> Value {
-    serde_json::to_value(document).unwrap_or_default()
 }

@@ -20,7 +20,7 @@ impl Core {
     pub(super) fn pause(&mut self, order: &Order, id: &RolloutId) -> Done {
         if self.expect_unfinished(id)?.mark.is_none() {
             let mark = Mark { mark: RolloutMark::Paused, by: order.mark() };
-            self.mark_rollout(order, id, Some(mark), "rollout_paused");
+            self.mark_rollout(order, id, mark, "rollout_paused");
             self.withdraw_leases(order.now, id);
         }
         Ok(Changed::Rollout(id.clone()))
@@ -34,7 +34,7 @@ impl Core {
         }
         let from = self.expect_unfinished(id)?.state;
         let mark = Mark { mark: RolloutMark::Aborted, by: order.mark() };
-        self.mark_rollout(order, id, Some(mark), "rollout_aborted");
+        self.mark_rollout(order, id, mark, "rollout_aborted");
         if let Some(rollout) = self.fleet.rollouts.get_mut(id) {
             let halt = Halt { reason: ABORTED.to_owned(), host: None, at: order.now.wall };
             rollout.halt = Some(halt);
@@ -51,8 +51,7 @@ impl Core {
     pub(super) fn resume(&mut self, order: &Order, id: &RolloutId, clear: bool) -> Done {
         let rollout = self.expect_unfinished(id)?;
         let from = rollout.state;
-        let halted =
-            matches!(from, RolloutState::Failed | RolloutState::Reverted) || rollout.halt.is_some();
+        let halted = is_halted(rollout);
         if rollout.mark.is_none() && !halted {
             return Ok(Changed::Rollout(id.clone()));
         }
@@ -107,16 +106,10 @@ impl Core {
         Ok(Changed::Rollout(id.clone()))
     }
 
-    fn mark_rollout(
-        &mut self,
-        order: &Order,
-        id: &RolloutId,
-        mark: Option<Mark>,
-        kind: &'static str,
-    ) {
+    fn mark_rollout(&mut self, order: &Order, id: &RolloutId, mark: Mark, kind: &'static str) {
         let version = self.next_marks_version();
         let log_seq = self.note(order.fact(kind, &Marked { version }).about(id));
-        self.set_mark(id, mark, version, log_seq);
+        self.set_mark(id, Some(mark), version, log_seq);
     }
 
     /// What a resume changes in its own row: the mark goes, and the failures of a halted rollout do not
