@@ -69,7 +69,9 @@ pub(crate) fn run(args: &SimulateArgs, out: &mut dyn Write) -> Result<(), Failur
         Ending::Terminal => return Ok(()),
         Ending::Halted => "a rollout halts",
         Ending::Waiting => "a rollout does not end by itself",
-        Ending::BrokenOff => "the simulation was broken off: it takes longer than a year",
+        Ending::BrokenOff => {
+            "the simulation was broken off: it takes longer than a year of its own time, or more steps than it looks at"
+        }
     };
     Err(Failure::new(ExitReason::Refused, message))
 }
