@@ -19,7 +19,7 @@ pub mod tally;
 pub mod trace;
 mod world;
 
-pub use agent::{AgentDisk, Ids, Work};
+pub use agent::{Ids, Work};
 pub use behaviour::{Behaviour, Health, INFRA_FAILURE, probes};
 pub use control_plane::{ControlPlane, Decided};
 pub use disk::Disk;
