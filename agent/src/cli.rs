@@ -46,7 +46,7 @@ fn complain(failure: &Failure) {
     let mut stderr = io::stderr().lock();
     // Without a stderr there is nobody to tell.
     let _nobody = writeln!(stderr, "error: failed to {failure}");
-    if let Some(hint) = failure.hint {
+    if let Some(hint) = &failure.hint {
         let _nobody = writeln!(stderr, "hint: {hint}");
     }
 }

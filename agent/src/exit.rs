@@ -1,5 +1,6 @@
 //! The exit codes of `wavegate-agent`, and the errors that choose them.
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 
 /// How the program ends.
@@ -46,7 +47,7 @@ pub struct Failure {
     /// What went wrong; fits after "failed to".
     pub message: String,
     /// What to do about it.
-    pub hint: Option<&'static str>,
+    pub hint: Option<Cow<'static, str>>,
 }
 
 impl Failure {
@@ -57,8 +58,8 @@ impl Failure {
 
     /// The same with a hint.
     #[must_use]
-    pub fn hint(mut self, hint: &'static str) -> Self {
-        self.hint = Some(hint);
+    pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.hint = Some(hint.into());
         self
     }
 }

@@ -169,6 +169,34 @@ impl From<SwarmError> for Failure {
     }
 }
 
+impl From<FileAccessError> for Failure {
+    fn from(error: FileAccessError) -> Self {
+        let exposed = error.is_exposed_key();
+        let reason = if exposed { ExitReason::Usage } else { ExitReason::Refused };
+        Self { reason, hint: error.hint(), message: error.to_string() }
+    }
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::File(error) => error.into(),
+            KeyError::Random | KeyError::Content { .. } => Self::new(ExitReason::Refused, error),
+        }
+    }
+}
+
+impl From<CaError> for Failure {
+    fn from(error: CaError) -> Self {
+        match error {
+            CaError::File(error) => error.into(),
+            CaError::Certificate(_) | CaError::Unusable(_) | CaError::NotAnAuthority { .. } => {
+                Self::new(ExitReason::Refused, error)
+            }
+        }
+    }
+}
+
 macro_rules! refused {
     ($($error:ty),* $(,)?) => {
         $(impl From<$error> for Failure {
@@ -179,16 +207,7 @@ macro_rules! refused {
     };
 }
 
-refused!(
-    CaError,
-    DirError,
-    FileAccessError,
-    KeyError,
-    RehearseError,
-    TrustReadError,
-    VerifyError,
-    serde_json::Error,
-);
+refused!(DirError, RehearseError, TrustReadError, VerifyError, serde_json::Error,);
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {

@@ -22,9 +22,12 @@ use crate::config::Settings;
 use crate::core::{Core, CoreConfig, Stored};
 use crate::echo_key;
 use crate::exit::{Exit, Failure};
+use crate::key_file::require_private_key;
+use crate::server::disk::Disk;
+use crate::server::limiter::Limiter;
 use crate::server::listener::{Listeners, bind};
 use crate::server::tls::{ServerTls, install_crypto_provider};
-use crate::server::{Context, Readiness, Revocations, Shared, Streams};
+use crate::server::{Context, Readiness, Revocations, Scopes, Shared, Streams};
 use crate::service::{Handle, Service, metrics};
 use crate::store::index::EventIndex;
 use crate::store::{DATABASE_FILE, EventReader, Store, StoreError};
@@ -89,13 +92,14 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
     let service =
         Service::start(core, first, opened.store, events.clone(), clock).map_err(failed)?;
 
-    let revocations = Arc::new(Revocations::default());
+    let (revocations, scopes) = (Arc::<Revocations>::default(), Arc::<Scopes>::default());
     let readiness = Arc::new(Readiness::default());
     let parts = AdopterParts {
         handle: service.handle(),
         blobs: opened.blobs.clone(),
         trust: opened.trust.clone(),
         revocations: revocations.clone(),
+        scopes: scopes.clone(),
         readiness: readiness.clone(),
         floor,
         max_blob_bytes: settings.max_blob_bytes,
@@ -120,6 +124,9 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
         trust: opened.trust,
         publisher: publisher.clone(),
         revocations,
+        scopes,
+        limiter: Limiter::new(settings.limits),
+        disk: Disk::of(&settings.state_dir, settings.limits.reserve_bytes),
         readiness,
         stopping: stopping.clone(),
         max_blob_bytes: settings.max_blob_bytes,
@@ -203,6 +210,7 @@ fn log_reader(database: &Path) -> (EventReader, Option<EventIndex>) {
 async fn open(settings: &Settings, clock: Clock) -> Result<Opened, Failure> {
     let trust = Arc::new(read_trust(&settings.trust)?);
     let client_ca = settings.client_ca.as_deref();
+    require_private_key(&settings.tls_key)?;
     let tls = ServerTls::read(&settings.tls_cert, &settings.tls_key, client_ca, &trust.ca_pem)
         .map_err(|e| Failure::new(Exit::Usage, e))?;
     let state_dir = &settings.state_dir;
@@ -214,7 +222,9 @@ async fn open(settings: &Settings, clock: Clock) -> Result<Opened, Failure> {
         Some(address) => Some(listen(address).await?),
         None => None,
     };
-    let blobs = BlobStore::open(&state_dir.join(BLOBS_FOLDER)).map_err(failed)?;
+    let blobs = BlobStore::open(&state_dir.join(BLOBS_FOLDER))
+        .map_err(failed)?
+        .with_quota(settings.limits.blob_store_bytes);
     let database = state_dir.join(DATABASE_FILE);
     let (store, stored) = Store::open(&database, clock.now().wall).map_err(|error| {
         let exit = match &error {

@@ -146,7 +146,7 @@ fn print(text: &str) -> Result<(), Failure> {
 
 fn report(failure: &Failure) {
     let mut text = format!("error: failed to {failure}\n");
-    if let Some(hint) = failure.hint {
+    if let Some(hint) = &failure.hint {
         text.push_str(&format!("hint: {hint}\n"));
     }
     // With stderr gone there is nobody to tell.

@@ -42,8 +42,13 @@ fn make(path: &Path) -> io::Result<EchoKey> {
         return Err(io::Error::other("the system gave too few random bytes"));
     }
     let beside = path.with_extension("new");
+    // What an earlier start left behind may have any mode.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
     let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    let mut file = options.write(true).create_new(true).mode(0o600).open(&beside)?;
     file.write_all(&key)?;
     file.sync_all()?;
     fs::rename(&beside, path)?;
@@ -56,7 +61,18 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn the_key_is_private_whatever_stood_there() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("echo.new"), b"left behind, for all to read").unwrap();
+        read_or_make(dir.path()).unwrap();
+        let mode = fs::metadata(dir.path().join(ECHO_KEY_FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
 
     #[test]
     fn g11_the_key_stays_and_a_damaged_one_is_replaced() {

@@ -2,6 +2,7 @@
 //!
 //! Not here: the codes of `wavegate` and `wavegate-agent`.
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 
 /// How the program ends.
@@ -51,7 +52,7 @@ pub struct Failure {
     /// What went wrong; fits after "failed to".
     pub message: String,
     /// What to do about it.
-    pub hint: Option<&'static str>,
+    pub hint: Option<Cow<'static, str>>,
 }
 
 impl Failure {
@@ -62,8 +63,8 @@ impl Failure {
 
     /// The same with a hint.
     #[must_use]
-    pub fn hint(mut self, hint: &'static str) -> Self {
-        self.hint = Some(hint);
+    pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.hint = Some(hint.into());
         self
     }
 }

@@ -10,6 +10,7 @@ pub mod time;
 
 pub mod canonical;
 pub mod json;
+pub mod key_file;
 pub mod merkle;
 pub mod signing;
 pub mod trust;

@@ -4,7 +4,7 @@
 //! Not here: bad input that a part's own tests show with the real program already (a port in use and a
 //! state folder of a newer version: `control-plane/tests/it/process.rs` and
 //! `agent/tests/daemon/restart.rs`), a control plane that lies to an agent
-//! (`agent/tests/daemon/hostile.rs`), every rule of every document (`proto/tests/rules`).
+//! (`agent/tests/daemon/taken_over.rs`), every rule of every document (`proto/tests/rules`).
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "test code")]
 
 #[path = "bad_input/yard.rs"]
@@ -20,5 +20,7 @@ mod recall;
 mod releases;
 #[path = "bad_input/requests.rs"]
 mod requests;
+#[path = "bad_input/secrets.rs"]
+mod secrets;
 #[path = "bad_input/starting.rs"]
 mod starting;

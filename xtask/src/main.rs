@@ -9,6 +9,7 @@ mod report;
 mod bench;
 mod ci;
 mod deny;
+mod fuzz;
 mod kill;
 mod lint;
 mod model;
@@ -49,6 +50,8 @@ enum Command {
     Kill(kill::Options),
     /// Power cuts on the real stores, many of them.
     Power(power::Options),
+    /// Damaged inputs for every decoder of bytes from outside, many of them.
+    Fuzz(fuzz::Options),
     /// Known bugs, planted one after the other: each must be found by the test it names.
     Planted(planted::Options),
 }
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::Sim(options) => sim::run(&options),
         Command::Kill(options) => kill::run(&options),
         Command::Power(options) => power::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Planted(options) => planted::run(&options),
     };
     match result {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::Response;
 use serde::de::DeserializeOwned;
+use wavegate_proto::json::{MAX_JSON_DEPTH, depth_within};
 use wavegate_proto::wire::problem::{PROBLEM_MEDIA_TYPE, Problem};
 
 use super::error::{ClientError, MAX_RETRY_AFTER};
@@ -27,12 +28,15 @@ pub(super) async fn read(mut response: Response, limit_bytes: u64) -> Result<Vec
     Ok(body)
 }
 
-/// Reads a JSON body, at most `limit_bytes`.
+/// Reads a JSON body, at most `limit_bytes` and not nested without end.
 pub(super) async fn read_json<T: DeserializeOwned>(
     response: Response,
     limit_bytes: u64,
 ) -> Result<T, ClientError> {
     let body = read(response, limit_bytes).await?;
+    if !depth_within(&body, MAX_JSON_DEPTH) {
+        return Err(ClientError::BadAnswer(format!("it nests deeper than {MAX_JSON_DEPTH}")));
+    }
     serde_json::from_slice(&body).map_err(|e| ClientError::BadAnswer(e.to_string()))
 }
 

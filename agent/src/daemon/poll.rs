@@ -67,7 +67,10 @@ async fn offer(
     tracing::info!(rollout = %dispatch.rollout_id, attempt = dispatch.attempt.0, "dispatch offered");
     let plan = match shell.dispatched_plan(&dispatch.rollout_id).await {
         Ok(plan) => plan,
-        Err(error) => return Ok(Err(error)),
+        Err(error) => {
+            tracing::warn!(rollout = %dispatch.rollout_id, %error, "plan not at hand, dispatch not taken");
+            return Ok(Err(error));
+        }
     };
     if let Err(rejection) = &plan {
         let detail = rejection.detail.as_deref().unwrap_or_default();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use wavegate_proto::ids::ClosureId;
+use wavegate_proto::key_file::require_private;
 use wavegate_proto::trust::TrustFile;
 use wavegate_state_machine::agent::{ProbeSchedule, Restored, StoredJournal};
 
@@ -106,7 +107,7 @@ fn read_trust(path: &Path) -> Result<TrustFile, Failure> {
 
 /// Who we are and whom we talk to.
 fn connect(settings: &Settings, trust: &TrustFile) -> Result<(Identity, ControlPlane), Failure> {
-    warn_if_readable_by_others(&settings.key);
+    require_private_key(&settings.key)?;
     let credentials =
         Credentials::read(&settings.ca, &settings.cert, &settings.key).map_err(usage)?;
     let identity = Identity::of_certificate(credentials.leaf()).map_err(usage)?;
@@ -121,11 +122,13 @@ fn connect(settings: &Settings, trust: &TrustFile) -> Result<(Identity, ControlP
     Ok((identity, control_plane))
 }
 
-fn warn_if_readable_by_others(key: &Path) {
-    let mode = std::fs::metadata(key).map_or(0, |meta| meta.permissions().mode());
-    if mode & 0o077 != 0 {
-        tracing::warn!(key = %key.display(), "the private key can be read by others: chmod 600 it");
-    }
+/// A key that others may read is no proof of who we are. A key that is not there is found out next.
+fn require_private_key(key: &Path) -> Result<(), Failure> {
+    let Ok(meta) = std::fs::metadata(key) else { return Ok(()) };
+    require_private(meta.permissions().mode()).map_err(|exposed| {
+        usage(format!("use {}: {exposed}", key.display()))
+            .hint(format!("chmod 600 {}", key.display()))
+    })
 }
 
 fn open_cache(settings: &Settings, stored: &Stored) -> Result<Arc<Cache>, Failure> {

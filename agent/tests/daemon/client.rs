@@ -4,7 +4,7 @@ use wavegate_agent::client::{ClientError, ControlPlane, Credentials};
 use wavegate_proto::ids::BlobId;
 
 use super::agent::Host;
-use super::control_plane::Lie;
+use super::lies::Lie;
 use super::pki::Ca;
 
 fn client(host: &Host) -> ControlPlane {

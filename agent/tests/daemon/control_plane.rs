@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -26,6 +26,7 @@ use wavegate_proto::wire::agent::{
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_state_machine::host::{Lease, Origin, fold};
 
+use super::lies::{Lie, problem};
 use super::pki::Ca;
 use super::release::Signed;
 
@@ -40,32 +41,22 @@ pub(crate) struct World {
     pub(crate) epoch: Option<CpEpoch>,
     /// Asked for in the next heartbeat answer.
     pub(crate) replay: BTreeMap<RolloutId, Seq>,
-    /// Asked for in each heartbeat answer; 1 when absent.
-    pub(crate) next_heartbeat_secs: Option<u64>,
+    /// Changes each heartbeat answer.
+    pub(crate) edit: Option<Edit>,
     /// Answered instead of what was asked for, by route.
     pub(crate) lies: BTreeMap<&'static str, Lie>,
-    /// Sent with each heartbeat answer.
-    pub(crate) bootstrap: Vec<HostRecord>,
     /// How often a blob was asked for.
     pub(crate) blob_requests: usize,
     /// How many dispatches were handed out.
     pub(crate) dispatches_served: usize,
+    /// How many requests met a lie.
+    pub(crate) lies_told: usize,
+    /// How often a journal was sent again.
+    pub(crate) replays: usize,
 }
 
-/// How a route misbehaves.
-#[derive(Clone)]
-pub(crate) enum Lie {
-    /// These bytes.
-    Bytes(Vec<u8>),
-    /// A body without an end.
-    Endless,
-    /// 503 so many times, then the truth.
-    Busy(usize),
-    /// Go elsewhere.
-    Redirect(&'static str),
-    /// Waits this long before it tells the truth.
-    Late(Duration),
-}
+/// What is done to a heartbeat answer before it is sent.
+pub(crate) type Edit = Box<dyn FnMut(&mut HeartbeatAnswer) + Send>;
 
 /// The journal it was sent for one rollout.
 #[derive(Default, Clone)]
@@ -79,7 +70,11 @@ pub(crate) struct Journal {
 impl Journal {
     /// Folds with the real machine: an agent that reports what it does not allow fails its test.
     fn fold(&mut self, signed: &Signed, entry: &JournalEntry, replay: bool) {
-        let Event::DispatchAck { attempt, .. } = entry.event else {
+        let attempt = if let Event::DispatchAck { attempt, .. } = entry.event {
+            attempt
+        } else if matches!(entry.event, Event::DispatchReject { .. }) {
+            Attempt(1)
+        } else {
             return self.fold_leased(signed, entry, replay, Lease::None);
         };
         let lease = Lease::Open { attempt, no_change: false, issued_at: entry.at };
@@ -134,22 +129,22 @@ impl ControlPlane {
 
     /// Offers a rollout again, as the next attempt.
     pub(crate) fn dispatch_again(&self, signed: &Signed, attempt: u32) {
-        self.dispatch(signed);
-        if let Some(dispatch) = &mut self.world().dispatch {
-            dispatch.attempt = Attempt(attempt);
-        }
+        self.dispatch_as(signed, |dispatch| dispatch.attempt = Attempt(attempt));
     }
 
     /// Publishes `signed` and offers it to the host, as attempt 1, with a lease of a minute.
     pub(crate) fn dispatch(&self, signed: &Signed) {
-        self.dispatch_for(signed, 60);
+        self.dispatch_as(signed, |_| {});
     }
 
     pub(crate) fn dispatch_for(&self, signed: &Signed, lease_secs: u64) {
+        self.dispatch_as(signed, |d| d.expires_at = d.issued_at.plus_secs(lease_secs));
+    }
+
+    /// As [`Self::dispatch`], with a dispatch that was changed.
+    pub(crate) fn dispatch_as(&self, signed: &Signed, change: impl FnOnce(&mut Dispatch)) {
         let issued_at = clock::wall();
-        let mut world = self.world();
-        world.releases.insert(signed.rollout_id.clone(), signed.clone());
-        world.dispatch = Some(Dispatch {
+        let mut dispatch = Dispatch {
             rollout_id: signed.rollout_id.clone(),
             channel: signed.rollout_id.channel.clone(),
             wave: WaveIndex(0),
@@ -157,10 +152,19 @@ impl ControlPlane {
             no_change: false,
             attempt: Attempt(1),
             issued_at,
-            expires_at: issued_at.plus_secs(lease_secs),
-        });
+            expires_at: issued_at.plus_secs(60),
+        };
+        change(&mut dispatch);
+        let mut world = self.world();
+        world.releases.insert(signed.rollout_id.clone(), signed.clone());
+        world.dispatch = Some(dispatch);
         drop(world);
         self.changed.notify_waiters();
+    }
+
+    /// Changes each heartbeat answer from now on.
+    pub(crate) fn edit_answers(&self, edit: impl FnMut(&mut HeartbeatAnswer) + Send + 'static) {
+        self.world().edit = Some(Box::new(edit));
     }
 
     pub(crate) fn lie(&self, route: &'static str, lie: Lie) {
@@ -179,9 +183,9 @@ impl ControlPlane {
         world.epoch = Some(CpEpoch(uuid::Uuid::from_u128(2)));
     }
 
-    /// Waits until `condition` holds, at most 20 s.
+    /// Waits until `condition` holds, at most 60 s.
     pub(crate) async fn until(&self, what: &str, condition: impl Fn(&World) -> bool) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
         loop {
             let changed = self.changed.notified();
             if condition(&self.world()) {
@@ -211,32 +215,20 @@ impl ControlPlane {
             .route("/v1/agent/events", post(events))
             .route("/v1/agent/rollouts", post(offer))
             .route("/v1/agent/rollouts/{id}", get(proof))
-            .route("/v1/closures/{id}", get(blob))
-            .route("/v1/assets/{id}", get(blob))
+            .route("/v1/closures/{id}", get(closure))
+            .route("/v1/assets/{id}", get(asset))
             .with_state(self.clone())
     }
 
     /// What the route answers instead of the truth.
     async fn lie_of(&self, route: &str) -> Option<Response> {
         let lie = self.world().lies.get(route).cloned()?;
-        match lie {
-            Lie::Bytes(bytes) => Some(bytes.into_response()),
-            Lie::Endless => Some(endless()),
-            Lie::Busy(0) => None,
-            Lie::Busy(left) => {
-                if let Some(Lie::Busy(count)) = self.world().lies.get_mut(route) {
-                    *count = left - 1;
-                }
-                Some(problem(&Problem::new(ProblemCode::Overloaded, "busy")))
-            }
-            Lie::Redirect(to) => {
-                Some((StatusCode::TEMPORARY_REDIRECT, [("location", to)]).into_response())
-            }
-            Lie::Late(wait) => {
-                tokio::time::sleep(wait).await;
-                None
-            }
+        if let Some(Lie::Busy(left @ 1..)) = self.world().lies.get_mut(route) {
+            *left -= 1;
         }
+        self.world().lies_told += 1;
+        self.changed.notify_waiters();
+        lie.response().await
     }
 }
 
@@ -254,20 +246,8 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, routes: Router) {
     }
 }
 
-fn endless() -> Response {
-    let chunk = Bytes::from(vec![b' '; 64 * 1024]);
-    let stream = futures_util::stream::repeat_with(move || Ok::<_, std::io::Error>(chunk.clone()));
-    Body::from_stream(stream).into_response()
-}
-
 fn json<T: Serialize>(value: &T) -> Response {
     axum::Json(value).into_response()
-}
-
-fn problem(problem: &Problem) -> Response {
-    let status = StatusCode::from_u16(problem.status).unwrap();
-    let kind = [("content-type", "application/problem+json"), ("retry-after", "0")];
-    (status, kind, serde_json::to_vec(problem).unwrap()).into_response()
 }
 
 async fn heartbeat(State(cp): State<ControlPlane>, body: Bytes) -> Response {
@@ -278,18 +258,22 @@ async fn heartbeat(State(cp): State<ControlPlane>, body: Bytes) -> Response {
     let answer = {
         let mut world = cp.world();
         world.heartbeats.push(heartbeat);
-        HeartbeatAnswer {
+        let mut answer = HeartbeatAnswer {
             cp_epoch: world.epoch.unwrap(),
             now: clock::wall(),
-            next_heartbeat_secs: world.next_heartbeat_secs.unwrap_or(1),
+            next_heartbeat_secs: 1,
             replay: std::mem::take(&mut world.replay),
             new_journal: Vec::new(),
             cleared: Vec::new(),
             marks: None,
-            bootstrap: world.bootstrap.clone(),
+            bootstrap: Vec::new(),
             satisfied: Vec::new(),
             checkpoint: None,
+        };
+        if let Some(edit) = &mut world.edit {
+            edit(&mut answer);
         }
+        answer
     };
     cp.changed.notify_waiters();
     json(&answer)
@@ -333,6 +317,7 @@ impl World {
             *journal = Journal { id: Some(request.journal_id), ..Journal::default() };
         }
         journal.replayed |= request.replay;
+        self.replays += usize::from(request.replay);
         for entry in &request.events {
             let expected = Seq(journal.entries.len() as u64 + 1);
             if entry.seq > expected {
@@ -370,9 +355,17 @@ async fn proof(State(cp): State<ControlPlane>, Path(id): Path<String>) -> Respon
     }
 }
 
-async fn blob(State(cp): State<ControlPlane>, Path(id): Path<String>) -> Response {
+async fn closure(State(cp): State<ControlPlane>, Path(id): Path<String>) -> Response {
+    blob(&cp, "blob", &id).await
+}
+
+async fn asset(State(cp): State<ControlPlane>, Path(id): Path<String>) -> Response {
+    blob(&cp, "asset", &id).await
+}
+
+async fn blob(cp: &ControlPlane, route: &str, id: &str) -> Response {
     cp.world().blob_requests += 1;
-    if let Some(lie) = cp.lie_of("blob").await {
+    if let Some(lie) = cp.lie_of(route).await {
         return lie;
     }
     let id = id.parse().unwrap();

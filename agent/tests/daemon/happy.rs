@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use wavegate_proto::ids::{BlobId, Seq};
 
 use super::agent::Host;
-use super::control_plane::{Lie, World};
+use super::control_plane::World;
+use super::lies::Lie;
 use super::release::Release;
 
 /// A bundle with one file and a probe that greps it.

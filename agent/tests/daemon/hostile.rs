@@ -1,15 +1,15 @@
-//! A control plane that lies, and one whose words come late: the host is never touched.
+//! A control plane whose words come late, too often, or from the past.
+//!
+//! Not here: one in an attacker's hands (see `taken_over`).
 
 use std::time::Duration;
 
-use serde_json::json;
 use wavegate_proto::event::{Event, FailureClass};
 use wavegate_proto::record::{Failure, HostState, Rollback};
-use wavegate_proto::signing::PrivateKey;
 
 use super::agent::Host;
-use super::control_plane::Lie;
 use super::happy::bundle;
+use super::lies::Lie;
 use super::release::{Release, Signed};
 
 /// Offers `signed` and returns the reason for which the host refused it.
@@ -38,46 +38,6 @@ async fn failure_of(host: &Host, signed: &Signed, lease: u64) -> (FailureClass, 
     failure.unwrap()
 }
 
-fn short() -> Release {
-    Release { activation_timeout_secs: 2, ..Release::new(1, bundle("evil", "evil")) }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn plans_that_break_a_rule_are_refused_and_nothing_is_touched() {
-    let host = Host::new().await;
-    let agent = host.start();
-    let release = |reference: &str| Release {
-        reference: reference.to_owned(),
-        ..Release::new(1, bundle("evil", "evil"))
-    };
-
-    let mut tampered = release("tampered").sign();
-    let other = Release::new(1, bundle("other", "other")).sign();
-    tampered.proof.entry["closure"] = json!(other.closure.to_string());
-    assert_eq!(reason_of_refusal(&host, &tampered).await, "merkle-mismatch");
-
-    let stranger = release("stranger").sign_with(&PrivateKey::from_seed([8; 32]));
-    assert_eq!(reason_of_refusal(&host, &stranger).await, "signature-threshold");
-
-    let day_and_more = 2 * 86_400_000;
-    let now = wavegate_agent::clock::wall().unix_millis();
-    let signed_at = wavegate_proto::time::Timestamp::from_unix_millis(now - day_and_more);
-    let stale = Release { signed_at, ..release("stale") }.sign();
-    assert_eq!(reason_of_refusal(&host, &stale).await, "stale");
-
-    let neighbour = Release { host: "host-02".to_owned(), ..release("neighbour") }.sign();
-    assert_eq!(reason_of_refusal(&host, &neighbour).await, "host-mismatch");
-
-    host.control_plane.lie("proof", Lie::Endless);
-    assert_eq!(reason_of_refusal(&host, &release("endless").sign()).await, "too-large");
-    host.control_plane.lie("proof", Lie::Bytes(b"{\"header\":1}".to_vec()));
-    assert_eq!(reason_of_refusal(&host, &release("garbage").sign()).await, "bad-json");
-
-    assert_eq!((host.file("etc/hello"), host.current()), (None, None));
-    assert_eq!(host.control_plane.world().blob_requests, 0);
-    agent.stop().await.unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn s3_an_older_release_is_refused_also_after_a_restart() {
     let host = Host::new().await;
@@ -97,31 +57,9 @@ async fn s3_an_older_release_is_refused_also_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn g2_wrong_bytes_for_a_closure_touch_nothing() {
-    let host = Host::new().await;
-    let agent = host.start();
-    host.control_plane.lie("blob", Lie::Bytes(b"{\"schema_version\":1}".to_vec()));
-    let (class, _, changed) = failure_of(&host, &short().sign(), 60).await;
-    assert_eq!((class, changed), (FailureClass::Network, false));
-    assert_eq!((host.file("etc/hello"), host.current()), (None, None));
-    agent.stop().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn g2_an_endless_closure_touches_nothing() {
-    let host = Host::new().await;
-    let agent = host.start();
-    host.control_plane.lie("blob", Lie::Endless);
-    let (class, _, changed) = failure_of(&host, &short().sign(), 60).await;
-    assert_eq!((class, changed), (FailureClass::Network, false));
-    assert_eq!((host.file("etc/hello"), host.current()), (None, None));
-    agent.stop().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn g2_the_pace_of_heartbeats_is_bounded_whatever_is_asked() {
     let host = Host::new().await;
-    host.control_plane.world().next_heartbeat_secs = Some(0);
+    host.control_plane.edit_answers(|answer| answer.next_heartbeat_secs = 0);
     let agent = host.start();
     host.control_plane.until("a first heartbeat", |world| !world.heartbeats.is_empty()).await;
     tokio::time::sleep(Duration::from_millis(2500)).await;
@@ -179,7 +117,8 @@ async fn d5_g1_a_snapshot_neither_overwrites_newer_state_nor_starts_a_rollback()
     });
     let mut unknown = known.clone();
     unknown.rollout_id = "stable@r9".parse().unwrap();
-    control_plane.world().bootstrap = vec![known, unknown];
+    let evil = vec![known, unknown];
+    control_plane.edit_answers(move |answer| answer.bootstrap = evil.clone());
     let seen = control_plane.world().heartbeats.len();
     control_plane.until("more heartbeats", |w| w.heartbeats.len() > seen + 2).await;
 

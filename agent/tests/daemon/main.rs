@@ -2,7 +2,9 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod agent;
+mod attacks;
 mod control_plane;
+mod lies;
 mod pki;
 mod release;
 
@@ -12,3 +14,4 @@ mod happy;
 mod hostile;
 mod inspect;
 mod restart;
+mod taken_over;

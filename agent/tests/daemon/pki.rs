@@ -1,5 +1,7 @@
 //! Keys and certificates of one small fleet, made for one test.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -76,6 +78,8 @@ impl Leaf {
     /// Writes `<name>.pem` and `<name>.key`.
     pub(crate) fn write(&self, dir: &Path, name: &str) {
         std::fs::write(dir.join(format!("{name}.pem")), self.certificate.pem()).unwrap();
-        std::fs::write(dir.join(format!("{name}.key")), self.key.serialize_pem()).unwrap();
+        let key = dir.join(format!("{name}.key"));
+        std::fs::write(&key, self.key.serialize_pem()).unwrap();
+        std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Release {
     pub(crate) assets: Vec<Vec<u8>>,
     /// The host that the entry names.
     pub(crate) host: String,
+    /// Changes the header before it is signed.
+    pub(crate) edit: fn(&mut Value),
 }
 
 /// The same, signed.
@@ -70,6 +72,7 @@ impl Release {
             bundle,
             assets: Vec::new(),
             host: HOST.to_owned(),
+            edit: |_| {},
         }
     }
 
@@ -87,8 +90,9 @@ impl Release {
         });
         let leaf = canonical_bytes(&entry);
         let tree = MerkleTree::new([leaf.as_slice()].into_iter());
-        let header = self.header(tree.root());
+        let mut header = self.header(tree.root());
         let policy = serde_json::from_value(header["policy"].clone()).unwrap();
+        (self.edit)(&mut header);
         let header = canonical_bytes(&header);
         let proof = RolloutProof {
             signatures: vec![key.sign(ArtifactType::Rollout, &header)],
@@ -123,6 +127,12 @@ impl Release {
 }
 
 impl Signed {
+    /// Replaces the signature by one of `key`, over an artifact of this type.
+    pub(crate) fn sign_again(&mut self, key: &PrivateKey, artifact: ArtifactType) {
+        let header = STANDARD.decode(&self.proof.header).unwrap();
+        self.proof.signatures = vec![key.sign(artifact, &header)];
+    }
+
     /// This host's record before anything has happened.
     pub(crate) fn pending_record(&self) -> HostRecord {
         let host = HOST.parse().unwrap();

@@ -22,6 +22,8 @@ pub use connection::{Connection, ConnectionArgs, Security};
 pub use error::ClientError;
 pub use stream::EventStream;
 
+use crate::keys::file::read_private;
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Verifying and planning a large release takes its time.
@@ -64,7 +66,7 @@ impl ApiClient {
                 let mut http =
                     http.tls_certs_only(authority).tls_version_min(tls::Version::TLS_1_3);
                 if let Some((certificate, key)) = identity {
-                    let pem = [read(certificate)?, b"\n".to_vec(), read(key)?].concat();
+                    let pem = [read(certificate)?, b"\n".to_vec(), read_key(key)?].concat();
                     http = http.identity(Identity::from_pem(&pem).map_err(bad)?);
                 }
                 http
@@ -213,6 +215,13 @@ fn read(path: &Path) -> Result<Vec<u8>, ClientError> {
         message: format!("{}: {error}", path.display()),
         hint: None,
     })
+}
+
+/// A key that others may read is not used.
+fn read_key(path: &Path) -> Result<Vec<u8>, ClientError> {
+    read_private(path)
+        .map(String::into_bytes)
+        .map_err(|error| ClientError::Config { hint: error.hint(), message: error.to_string() })
 }
 
 #[cfg(test)]

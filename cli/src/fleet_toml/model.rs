@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use wavegate_proto::ids::{BudgetId, ChannelName, ClosureId, FleetName, HostName};
+use wavegate_proto::ids::{BudgetId, ChannelName, ClosureId, FleetName, HostName, PersonName};
 
 use super::check::HealthCheck;
 use super::policy::RolloutPolicy;
@@ -53,6 +53,17 @@ pub struct FleetToml {
     /// `[[revoked]]`.
     #[serde(default)]
     pub revoked: Vec<RevokedKeys>,
+    /// `[operators.NAME]`.
+    #[serde(default)]
+    pub operators: BTreeMap<PersonName, OperatorSection>,
+}
+
+/// `[operators.NAME]`: an operator who may act on these channels only.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorSection {
+    /// The channels.
+    pub channels: Vec<ChannelName>,
 }
 
 /// `[fleet]`.

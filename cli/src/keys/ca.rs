@@ -156,7 +156,7 @@ impl CertificateAuthority {
         let certificate_pem = file::read_text(&path)?;
         let fleet = fleet_of(&certificate_pem)
             .map_err(|reason| CaError::NotAnAuthority { path, reason })?;
-        let key = KeyPair::from_pem(&file::read_text(&folder.join("ca.key"))?)?;
+        let key = KeyPair::from_pem(&file::read_private(&folder.join("ca.key"))?)?;
         Ok(Self { fleet, certificate_pem, key })
     }
 

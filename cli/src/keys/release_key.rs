@@ -51,7 +51,7 @@ pub fn write(key: &PrivateKey, path: &Path) -> Result<(), KeyError> {
 /// # Errors
 /// When the file cannot be read or holds no such key.
 pub fn read(path: &Path) -> Result<PrivateKey, KeyError> {
-    let pem = file::read_text(path)?;
+    let pem = file::read_private(path)?;
     PrivateKey::from_pkcs8_pem(&pem)
         .map_err(|error| KeyError::Content { path: path.display().to_string(), error })
 }
@@ -73,6 +73,18 @@ mod tests {
         assert_eq!(read(&path).unwrap().key_id(), key.key_id());
         assert!(write(&generate().unwrap(), &path).is_err());
         assert_eq!(read(&path).unwrap().key_id(), key.key_id());
+    }
+
+    #[test]
+    fn a_key_that_others_may_read_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("release.key");
+        write(&generate().unwrap(), &path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let failure = crate::exit::Failure::from(read(&path).unwrap_err());
+        assert_eq!(failure.reason, crate::exit::ExitReason::Usage);
+        assert!(failure.message.contains("its mode is 0640"), "{failure}");
+        assert_eq!(failure.hint, Some(format!("chmod 600 {}", path.display())));
     }
 
     #[test]

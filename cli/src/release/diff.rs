@@ -69,6 +69,8 @@ pub enum Section {
     Host,
     /// A revocation, named after its subject.
     Revocation,
+    /// An operator's scope.
+    Operator,
 }
 
 /// What happened to something with a name.
@@ -195,6 +197,9 @@ fn facts(release: &Release) -> Facts {
         let not_before = json!(revocation.not_before);
         put(Section::Revocation, revocation.subject.clone(), "not_before", not_before);
         put(Section::Revocation, revocation.subject.clone(), "reason", json!(revocation.reason));
+    }
+    for (name, scope) in &release.fleet.operators {
+        put(Section::Operator, name.to_string(), "channels", json!(scope.channels));
     }
     for (name, host) in &release.fleet.hosts {
         put(Section::Host, name.to_string(), "channel", json!(host.channel));

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use wavegate_proto::artifact::entry::HostEntry;
 use wavegate_proto::artifact::fleet::{
-    ChannelEdge, FleetChannel, FleetDocument, FleetHost, Revocation,
+    ChannelEdge, FleetChannel, FleetDocument, FleetHost, OperatorScope, Revocation,
 };
 use wavegate_proto::artifact::header::RolloutHeader;
 use wavegate_proto::artifact::policy::{Budget, Policy};
 use wavegate_proto::artifact::release::content_id;
 use wavegate_proto::canonical::canonical_bytes;
 use wavegate_proto::ids::{
-    BudgetId, ChannelName, FleetName, HostName, Ref, Serial, Sha256Hash, WaveIndex,
+    BudgetId, ChannelName, FleetName, HostName, PersonName, Ref, Serial, Sha256Hash, WaveIndex,
 };
 use wavegate_proto::merkle::MerkleTree;
 use wavegate_proto::time::Timestamp;
@@ -145,7 +145,7 @@ pub(super) fn fleet(
     refs: &BTreeMap<ChannelName, Ref>,
     hosts: &ResolvedHosts<'_>,
     closures: &Closures,
-    revoked: Vec<Revocation>,
+    (revoked, operators): (Vec<Revocation>, BTreeMap<PersonName, OperatorScope>),
 ) -> Result<Vec<u8>, BuildError> {
     let channel = |(name, reference): (&ChannelName, &Ref)| {
         let section = keys.channels.get(name)?;
@@ -179,6 +179,7 @@ pub(super) fn fleet(
         hosts: hosts.keys().filter_map(|name| Some(((*name).clone(), host(name)?))).collect(),
         channel_edges: keys.channel_edges.iter().map(edge).collect(),
         revoked,
+        operators,
     };
     let value = serde_json::to_value(document).map_err(BuildError::Encoding)?;
     Ok(canonical_bytes(&value))

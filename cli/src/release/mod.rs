@@ -12,6 +12,7 @@ pub mod dir;
 mod documents;
 mod edges;
 mod names;
+mod operators;
 mod order;
 mod pins;
 pub mod previous;
@@ -143,6 +144,7 @@ pub fn build(file: &FleetFile, options: &BuildOptions) -> Result<BuiltRelease, B
     let channels = edges::channels(file, &mut complaints);
     let hosts = resolve::hosts(file, &mut complaints);
     let revoked = revoked::read(file, &mut complaints);
+    let operators = operators::read(file, &mut complaints);
     let pins = pins::read(file, options.signed_at, &mut complaints);
     if file.keys.hosts.is_empty() {
         complaints.add(&["fleet"], "the fleet has no hosts");
@@ -179,7 +181,8 @@ pub fn build(file: &FleetFile, options: &BuildOptions) -> Result<BuiltRelease, B
     let chosen = refs::choose(&stamp, &drafts, options)?;
     let report = report::make(file, &stamp, &chosen, &hosts, (&waves, &closures, &pins));
     let names = chosen.into_iter().map(|(channel, (name, _))| (channel, name)).collect();
-    let fleet = documents::fleet(&file.keys, &stamp, &names, &hosts, &closures, revoked)?;
+    let fleet =
+        documents::fleet(&file.keys, &stamp, &names, &hosts, &closures, (revoked, operators))?;
     let fleet_sha256 = Sha256Hash::of(&fleet);
     let mut rollouts = BTreeMap::new();
     for (channel, draft) in drafts {

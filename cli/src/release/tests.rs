@@ -259,6 +259,10 @@ fn edges_and_budgets_that_could_never_be_met_are_refused() {
             "is not host/NAME",
         ),
         (
+            format!("{BASE}[operators.alice]\nchannels = [\"edge\"]\n"),
+            "operator alice: there is no channel edge",
+        ),
+        (
             format!(
                 "{BASE}[[revoked]]\nsubject = \"host/web-01\"\nnot_before = 2026-11-21T09:00:00+01:00\n"
             ),

@@ -69,6 +69,7 @@ fn section(section: Section) -> &'static str {
         Section::ChannelEdge => "channel",
         Section::Host => "host",
         Section::Revocation => "revoked",
+        Section::Operator => "operator",
     }
 }
 

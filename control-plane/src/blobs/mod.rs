@@ -5,6 +5,7 @@
 
 mod assets;
 mod incoming;
+mod room;
 
 pub use assets::named_assets;
 
@@ -17,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use wavegate_proto::ids::{BlobId, Sha256Hash};
 
 use incoming::Incoming;
+use room::Room;
 
 /// The most bytes of a closure document.
 pub const MAX_CLOSURE_BYTES: u64 = 4 * 1024 * 1024;
@@ -28,6 +30,7 @@ const INCOMING: &str = "incoming";
 #[derive(Debug, Clone)]
 pub struct BlobStore {
     folder: PathBuf,
+    room: Room,
 }
 
 /// What became of a blob that was put.
@@ -53,6 +56,14 @@ pub enum BlobError {
     TooLarge {
         /// The most.
         max: u64,
+    },
+    /// All blobs together have as many bytes as they may.
+    #[error(
+        "the blob folder may hold {quota} bytes, and this does not fit; see --blob-store-bytes"
+    )]
+    OverQuota {
+        /// The most.
+        quota: u64,
     },
     /// The disk is full.
     #[error("the disk is full")]
@@ -105,7 +116,13 @@ impl BlobStore {
             Ok(()) | Err(_) => {}
         }
         std::fs::create_dir_all(&incoming)?;
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self { folder: folder.to_owned(), room: Room::of(folder)? })
+    }
+
+    /// The same with a bound on the bytes of all blobs together; 0 is none.
+    #[must_use]
+    pub fn with_quota(self, bytes: u64) -> Self {
+        Self { room: self.room.with_quota(bytes), ..self }
     }
 
     /// Whether the blob is there.
@@ -125,9 +142,9 @@ impl BlobStore {
     {
         let known = self.has(id);
         let mut incoming = if known {
-            Incoming::discard(max)
+            Incoming::discard(max, &self.room)
         } else {
-            Incoming::create(&self.folder.join(INCOMING), max).await?
+            Incoming::create(&self.folder.join(INCOMING), max, &self.room).await?
         };
         let mut content = std::pin::pin!(content);
         while let Some(chunk) = content.next().await {
@@ -217,6 +234,22 @@ mod tests {
         assert!(matches!(store.put(id, broken, 100).await, Err(BlobError::BrokenOff(_))));
         assert!(!store.has(id));
         assert_eq!((files(dir.path()), files(&dir.path().join(INCOMING))), (0, 0));
+    }
+
+    /// G14: blobs have a total quota, also over a restart; what was refused takes nothing of it.
+    #[tokio::test]
+    async fn g14_all_blobs_together_have_a_quota() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(dir.path()).unwrap().with_quota(8);
+        let put = async |store: &BlobStore, text: &'static str| {
+            store.put(BlobId::of(text.as_bytes()), chunks(&[text]), 100).await
+        };
+        put(&store, "hello").await.unwrap();
+        assert!(matches!(put(&store, "four").await, Err(BlobError::OverQuota { quota: 8 })));
+        assert_eq!(put(&store, "hello").await.unwrap(), Put::Known);
+        put(&store, "abc").await.unwrap();
+        let store = BlobStore::open(dir.path()).unwrap().with_quota(8);
+        assert!(matches!(put(&store, "x").await, Err(BlobError::OverQuota { .. })));
     }
 
     #[tokio::test]

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
+use super::limits::LimitArgs;
+
 /// The control plane: verifies releases, plans them, tells hosts when they may act.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "wavegate-cp", version)]
@@ -83,6 +85,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retain: Option<String>,
+    /// What bounds one caller, and all of them.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub limits: LimitArgs,
     /// A TOML file with these same settings, keys in `snake_case`; `conf.d/*.toml` beside it is read
     /// after it, in the order of the names.
     #[arg(long, value_name = "FILE")]

@@ -15,7 +15,7 @@ use crate::exit::Failure;
 const DROP_INS: &str = "conf.d";
 
 /// The keys of the files.
-const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 20] = [
     "state_dir",
     "trust",
     "tls_cert",
@@ -28,6 +28,14 @@ const KEYS: [&str; 12] = [
     "heartbeat_secs",
     "poll_secs",
     "max_blob_bytes",
+    "retain",
+    "connections_per_address",
+    "connections_per_identity",
+    "requests_per_second",
+    "events_per_second",
+    "event_bytes_per_day",
+    "blob_store_bytes",
+    "reserve_bytes",
 ];
 
 /// The arguments with what only the files say filled in.

@@ -4,8 +4,10 @@
 
 mod args;
 mod file;
+mod limits;
 
 pub use args::{Args, CheckArgs, Command, RebuildArgs, ServeArgs};
+pub use limits::{LimitArgs, Limits, Rate};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -59,6 +61,8 @@ pub struct Settings {
     pub max_blob_bytes: u64,
     /// For how long rollouts that are over are kept, in seconds.
     pub retain_secs: u64,
+    /// What bounds one caller, and all of them.
+    pub limits: Limits,
 }
 
 impl Settings {
@@ -94,6 +98,7 @@ impl Settings {
             poll_secs: bounded(layered.poll_secs.unwrap_or(30), 1, 86_400, "poll-secs")?,
             max_blob_bytes: layered.max_blob_bytes.unwrap_or(DEFAULT_MAX_BLOB_BYTES),
             retain_secs: retain_secs(layered.retain.as_deref().unwrap_or(DEFAULT_RETAIN))?,
+            limits: layered.limits.resolve(),
         })
     }
 }
@@ -178,6 +183,19 @@ mod tests {
         let failure = Settings::resolve(&args).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.message.contains("site.tml"), "{failure}");
+    }
+
+    #[test]
+    fn every_flag_is_a_key() {
+        let flags = <ServeArgs as clap::Args>::augment_args(clap::Command::new("serve"));
+        for flag in flags.get_arguments().filter_map(clap::Arg::get_long) {
+            let key = flag.replace('-', "_");
+            let known = file::KEYS.contains(&key.as_str());
+            assert_eq!(known, key != "config", "{key}");
+        }
+        let (_dir, args) = args(&format!("{COMPLETE}retain = \"2d\"\nevents_per_second = 0\n"));
+        let settings = Settings::resolve(&args).unwrap();
+        assert_eq!((settings.retain_secs, settings.limits.events.burst), (2 * 86_400, 0));
     }
 
     #[test]

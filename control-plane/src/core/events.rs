@@ -26,6 +26,7 @@ enum Stop {
     Refused { seq: Seq, reason: String },
     Replaced,
     Diverged(Seq),
+    TooManyJournals,
 }
 
 impl Core {
@@ -109,6 +110,12 @@ impl Core {
                 if request.replay && self.origin(place, request, entry.seq) == Origin::Live =>
             {
                 Some(Stop::Gap(entry.seq))
+            }
+            Admission::NewJournal
+                if placement.journal.journal_id().is_some()
+                    && !self.new_journals.admit(now.mono, &place.1) =>
+            {
+                Some(Stop::TooManyJournals)
             }
             Admission::NewJournal => {
                 self.note_new_journal(now, place, request.journal_id);
@@ -333,6 +340,9 @@ fn stopped(stop: Stop, last_seq: Seq) -> Problem {
         }
         Stop::Replaced => {
             Problem::new(ProblemCode::JournalReplaced, "another journal has taken this one's place")
+        }
+        Stop::TooManyJournals => {
+            Problem::new(ProblemCode::RateLimited, "too many new journals of one host in an hour")
         }
         Stop::Diverged(seq) => {
             let detail = format!("event {seq} is known with other content");

@@ -14,6 +14,7 @@ mod heartbeat;
 mod input;
 mod log;
 mod marks;
+mod new_journals;
 mod offer;
 mod output;
 mod payload;
@@ -55,6 +56,7 @@ use wavegate_reconciler::fleet::Fleet;
 use checkpoint::LogHistory;
 use input::Place;
 use log::Fact;
+use new_journals::NewJournals;
 use verbs::Changed;
 
 /// How often it is written when hosts were last heard from, in seconds.
@@ -116,6 +118,8 @@ pub struct Core {
     gates_open_at: Option<Mono>,
     /// Hosts that have said to know of a newer release than is adopted.
     serials_ahead: BTreeSet<HostName>,
+    /// New journals of late.
+    new_journals: NewJournals,
     /// Journals whose divergence has been noted.
     diverged: BTreeSet<JournalId>,
     /// Refusals of releases that have been noted.

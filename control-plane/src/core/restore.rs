@@ -16,6 +16,7 @@ use wavegate_reconciler::fleet::{Fleet, Quarantine};
 use super::checkpoint::LogHistory;
 use super::consequences::MAX_BACK_OFF_SECS;
 use super::log::Fact;
+use super::new_journals::NewJournals;
 use super::payload::{CpStarted, logged};
 use super::rows::{DispatchRow, HostRolloutRow, LogEnd, RolloutRow, Stored};
 use super::{Core, CoreConfig, Output};
@@ -99,6 +100,7 @@ impl Core {
             restored_marks: BTreeMap::new(),
             gates_open_at: None,
             serials_ahead: BTreeSet::new(),
+            new_journals: NewJournals::default(),
             diverged: BTreeSet::new(),
             refusals: BTreeSet::new(),
             pruned: BTreeMap::new(),

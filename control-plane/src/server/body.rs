@@ -28,6 +28,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     }
 }
 
+/// A JSON body and how many bytes it has.
+pub(super) struct Weighed<T>(pub(super) T, pub(super) usize);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Weighed<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+        require_json(&request)?;
+        let bytes = read(request).await?;
+        Ok(Self(parse(&bytes)?, bytes.len()))
+    }
+}
+
 /// A JSON body that may be left out.
 pub(super) struct OptionalJson<T>(pub(super) T);
 

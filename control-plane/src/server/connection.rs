@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::IntoResponse as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -16,17 +17,18 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt as _;
+use tower_http::timeout::TimeoutBody;
 
+use super::Context;
+use super::error::ApiError;
 use super::identity::Peer;
+use super::limiter::{Key, limited};
 
 /// The most bytes of a request's headers.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 
-/// The longest an HTTP/1.1 client may take for its headers.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The longest a connection may stay without a request.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
+/// A connection that may ask nothing is told so for this long. The next one may find a place.
+const CROWDED_LIFE: Duration = Duration::from_secs(1);
 
 /// How often a silent HTTP/2 peer is asked whether it is there.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -65,13 +67,22 @@ impl Activity {
         Duration::from_millis(self.millis().saturating_sub(last))
     }
 
-    async fn until_idle(&self) {
+    /// Until a connection has nothing to say any more, or may say nothing.
+    async fn until_given_up(&self, is_crowded: bool, idle: Duration) {
+        if is_crowded {
+            tokio::time::sleep(CROWDED_LIFE).await
+        } else {
+            self.until_idle(idle).await
+        }
+    }
+
+    async fn until_idle(&self, patience: Duration) {
         loop {
             let idle = self.idle_for();
-            if idle >= IDLE_TIMEOUT {
+            if idle >= patience {
                 return;
             }
-            tokio::time::sleep(IDLE_TIMEOUT.saturating_sub(idle)).await;
+            tokio::time::sleep(patience.saturating_sub(idle)).await;
         }
     }
 }
@@ -90,8 +101,25 @@ impl Drop for InFlight {
     }
 }
 
+/// What a connection is served with.
+#[derive(Clone)]
+pub(super) struct Service {
+    pub(super) router: Router,
+    pub(super) context: Context,
+}
+
+/// Who is at the other end.
+#[derive(Clone)]
+pub(super) struct Caller {
+    pub(super) peer: Peer,
+    /// Whom its requests are counted for.
+    pub(super) key: Key,
+    /// It has more connections than it may have: this one is told so.
+    pub(super) is_crowded: bool,
+}
+
 /// Serves the connection until it ends, is idle for too long, or the process stops.
-pub(super) async fn serve<I>(io: I, http: Http, peer: Peer, router: Router, watcher: Watcher)
+pub(super) async fn serve<I>(io: I, http: Http, caller: Caller, service: Service, watcher: Watcher)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -101,35 +129,52 @@ where
         in_flight: AtomicUsize::new(0),
         last_millis: AtomicU64::new(0),
     });
+    let limits = *service.context.limiter.limits();
+    let is_crowded = caller.is_crowded;
     let answering = activity.clone();
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+    let answers = hyper::service::service_fn(move |request: Request<Incoming>| {
         let in_flight = InFlight::begin(&answering);
-        let (router, peer) = (router.clone(), peer.clone());
-        async move { Ok::<_, std::convert::Infallible>(answer(router, request, peer, in_flight).await) }
+        let (service, caller) = (service.clone(), caller.clone());
+        async move {
+            let response = match refuse(&service.context, &caller) {
+                Some(refusal) => refusal.into_response(),
+                None => {
+                    let request =
+                        request.map(|body| Body::new(TimeoutBody::new(limits.stall, body)));
+                    answer(service.router, request, caller.peer).await
+                }
+            };
+            Ok::<_, std::convert::Infallible>(until_sent(response, in_flight))
+        }
     });
-    let builder = builder(http);
-    let connection = builder.serve_connection(TokioIo::new(io), service).into_owned();
+    let builder = builder(http, limits.headers);
+    let connection = builder.serve_connection(TokioIo::new(io), answers).into_owned();
     tokio::select! {
         ended = watcher.watch(connection) => if let Err(error) = ended {
             tracing::debug!(%error, "a connection broke off");
         },
-        () = activity.until_idle() => {}
+        () = activity.until_given_up(is_crowded, limits.idle) => {}
     }
 }
 
-async fn answer(
-    router: Router,
-    request: Request<Incoming>,
-    peer: Peer,
-    in_flight: InFlight,
-) -> Response<Body> {
-    let mut request = request.map(Body::new);
+/// Load is shed here: a refusal by the router would cost three times as much.
+fn refuse(context: &Context, caller: &Caller) -> Option<ApiError> {
+    if caller.is_crowded {
+        return Some(limited("as many connections of this caller are open as there may be"));
+    }
+    context.limiter.request(&caller.key).err()
+}
+
+async fn answer(router: Router, mut request: Request<Body>, peer: Peer) -> Response<Body> {
     request.extensions_mut().insert(peer);
-    let response = match router.oneshot(request).await {
+    match router.oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
-    };
-    // The body keeps the request in flight until it has been sent.
+    }
+}
+
+/// The body keeps the request in flight until it has been sent.
+fn until_sent(response: Response<Body>, in_flight: InFlight) -> Response<Body> {
     response.map(|body| {
         Body::new(body.map_frame(move |frame| {
             let _ = &in_flight;
@@ -138,12 +183,12 @@ async fn answer(
     })
 }
 
-fn builder(http: Http) -> auto::Builder<TokioExecutor> {
+fn builder(http: Http, headers: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(headers)
         .max_buf_size(MAX_HEADER_BYTES);
     builder
         .http2()

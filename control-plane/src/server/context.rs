@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::trust::TrustFile;
 
-use super::{Readiness, Revocations, Streams};
+use super::disk::Disk;
+use super::limiter::Limiter;
+use super::{Readiness, Revocations, Scopes, Streams};
 use crate::blobs::BlobStore;
 use crate::core::LogEnd;
 use crate::service::Handle;
@@ -40,6 +42,12 @@ pub struct Shared {
     pub publisher: Publisher,
     /// What the adopted release revokes.
     pub revocations: Arc<Revocations>,
+    /// Which operators may act on some channels only.
+    pub scopes: Arc<Scopes>,
+    /// How much one caller may ask.
+    pub limiter: Limiter,
+    /// Whether there is room for what hosts and uploads bring.
+    pub disk: Disk,
     /// What keeps the process from being ready, beside the live model.
     pub readiness: Arc<Readiness>,
     /// Cancelled when the process stops.

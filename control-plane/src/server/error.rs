@@ -56,7 +56,7 @@ impl From<BlobError> for ApiError {
     fn from(error: BlobError) -> Self {
         let code = match &error {
             BlobError::HashMismatch { .. } => ProblemCode::HashMismatch,
-            BlobError::TooLarge { .. } => ProblemCode::TooLarge,
+            BlobError::TooLarge { .. } | BlobError::OverQuota { .. } => ProblemCode::TooLarge,
             BlobError::NoSpace => ProblemCode::Overloaded,
             BlobError::BrokenOff(_) => ProblemCode::BadRequest,
             BlobError::Io(_) => ProblemCode::Internal,

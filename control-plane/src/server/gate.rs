@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use wavegate_proto::wire::agent::PROTOCOL_VERSION;
@@ -92,6 +92,25 @@ pub(super) async fn check_host_header(
         return next.run(request).await;
     }
     ApiError::bad_request("the Host header names another host").into_response()
+}
+
+/// What a browser is told about everything on the status listener (G27): scripts and styles come from here
+/// alone, nobody frames it, nothing is taken for what it does not say it is. A page may say more.
+const BROWSER_HEADERS: [(HeaderName, &str); 4] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+pub(super) async fn tell_browsers(mut response: Response) -> Response {
+    for (name, value) in BROWSER_HEADERS {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 fn is_own_name(authority: &str, bound: SocketAddr) -> bool {

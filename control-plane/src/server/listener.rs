@@ -3,28 +3,21 @@
 //! Not here: HTTP (see [`super::connection`]).
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 use wavegate_proto::ids::FleetName;
 
-use super::connection::{self, Http};
+use super::connection::{self, Caller, Http, Service};
 use super::identity::Peer;
+use super::limiter::{Key, Seat};
 use super::{Context, router};
-
-/// The most connections of both listeners; the kernel's queue holds the next ones.
-pub const MAX_CONNECTIONS: usize = 16_000;
-
-/// The longest a TLS handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long to wait after a failed accept: the process is out of files, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -60,16 +53,15 @@ impl Listeners {
         tls: Arc<ServerConfig>,
         status: Option<TcpListener>,
     ) -> io::Result<Self> {
-        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let permits = Arc::new(Semaphore::new(context.limiter.limits().connections));
         let transport =
             Transport::Tls { acceptor: TlsAcceptor::from(tls), fleet: context.trust.fleet.clone() };
-        let router = router::mtls(context.clone());
-        let stop = context.stopping.clone();
-        let mut tasks =
-            vec![tokio::spawn(accept(https, transport, router, permits.clone(), stop.clone()))];
-        if let Some(status) = status {
-            let router = router::status(context.clone(), status.local_addr()?);
-            tasks.push(tokio::spawn(accept(status, Transport::Plain, router, permits, stop)));
+        let service = |router| Service { router, context: context.clone() };
+        let mtls = service(router::mtls(context.clone()));
+        let mut tasks = vec![tokio::spawn(accept(https, transport, mtls, permits.clone()))];
+        if let Some(listener) = status {
+            let status = service(router::status(context.clone(), listener.local_addr()?));
+            tasks.push(tokio::spawn(accept(listener, Transport::Plain, status, permits)));
         }
         Ok(Self { tasks })
     }
@@ -92,11 +84,11 @@ impl Listeners {
 async fn accept(
     listener: TcpListener,
     transport: Transport,
-    router: Router,
+    service: Service,
     permits: Arc<Semaphore>,
-    stop: CancellationToken,
 ) -> GracefulShutdown {
     let graceful = GracefulShutdown::new();
+    let stop = service.context.stopping.clone();
     loop {
         let next = async {
             let permit = permits.clone().acquire_owned().await;
@@ -108,9 +100,14 @@ async fn accept(
             next = next => next,
         };
         match (permit, accepted) {
-            (Ok(permit), Ok((stream, _))) => {
+            (Ok(permit), Ok((stream, from))) => {
+                let Some(seat) = service.context.limiter.connection_from(from.ip()) else {
+                    tracing::debug!(%from, "as many connections from there as there may be");
+                    continue;
+                };
+                let accepted = Accepted { stream, address: from.ip(), _held: (permit, seat) };
                 let serving =
-                    serve(stream, transport.clone(), router.clone(), graceful.watcher(), permit);
+                    serve(accepted, transport.clone(), service.clone(), graceful.watcher());
                 tokio::spawn(serving);
             }
             (Err(_), Ok(_)) => return graceful,
@@ -122,34 +119,40 @@ async fn accept(
     }
 }
 
-async fn serve(
+/// A connection, and what it holds as long as it lasts.
+struct Accepted {
     stream: TcpStream,
-    transport: Transport,
-    router: Router,
-    watcher: hyper_util::server::graceful::Watcher,
-    permit: OwnedSemaphorePermit,
-) {
+    address: IpAddr,
+    _held: (OwnedSemaphorePermit, Seat),
+}
+
+async fn serve(accepted: Accepted, transport: Transport, service: Service, watcher: Watcher) {
+    let Accepted { stream, address, _held } = accepted;
     // Without it, small answers wait 40 ms for the peer's acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "set TCP_NODELAY");
     }
+    let caller = |peer: Peer, is_crowded| Caller { key: Key::of(&peer, address), peer, is_crowded };
     match transport {
         Transport::Plain => {
-            connection::serve(stream, Http::One, Peer::Local, router, watcher).await;
+            connection::serve(stream, Http::One, caller(Peer::Local, false), service, watcher)
+                .await;
         }
         Transport::Tls { acceptor, fleet } => {
-            let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
-            match handshake.await {
-                Ok(Ok(stream)) => {
-                    let (http, peer) = negotiated(stream.get_ref().1, &fleet);
-                    connection::serve(stream, http, peer, router, watcher).await;
-                }
-                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-                Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
-            }
+            let patience = service.context.limiter.limits().handshake;
+            let stream = match tokio::time::timeout(patience, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
+                Err(_elapsed) => return tracing::debug!("a TLS handshake took too long"),
+            };
+            let (http, peer) = negotiated(stream.get_ref().1, &fleet);
+            let Some(seat) = service.context.limiter.connection_of(&peer) else {
+                return tracing::debug!(%address, "far too many connections of one caller");
+            };
+            let is_crowded = service.context.limiter.is_crowded(seat.as_ref());
+            connection::serve(stream, http, caller(peer, is_crowded), service, watcher).await;
         }
     }
-    drop(permit);
 }
 
 fn negotiated(session: &rustls::ServerConnection, fleet: &FleetName) -> (Http, Peer) {

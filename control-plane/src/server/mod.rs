@@ -1,7 +1,8 @@
 //! HTTPS for agents and operators, and a plain listener for reads.
 //!
 //! [`table`] lists every route with who may use it; `routes/` holds them, one file an area; [`identity`]
-//! reads the caller from the certificate; `listener` and `connection` accept; `error` is where problems
+//! reads the caller from the certificate; `listener` and `connection` accept; [`limiter`] and [`disk`] say when it is
+//! too much; `error` is where problems
 //! become responses.
 //!
 //! Not here: decisions (see [`crate::core`]).
@@ -10,19 +11,25 @@ mod arguments;
 mod body;
 mod connection;
 pub mod context;
+pub mod disk;
 mod error;
 mod gate;
 pub mod identity;
+pub mod limiter;
 pub mod listener;
+pub mod openapi;
 mod readiness;
 pub mod revocation;
 mod router;
 mod routes;
+pub mod scopes;
 pub mod streams;
 pub mod table;
+mod tails;
 pub mod tls;
 
 pub use context::{Context, Shared};
 pub use readiness::Readiness;
 pub use revocation::Revocations;
+pub use scopes::Scopes;
 pub use streams::Streams;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::{method_not_allowed, not_found, panicked};
@@ -25,6 +25,7 @@ pub(super) fn mtls(context: Context) -> Router {
 pub(super) fn status(context: Context, bound: SocketAddr) -> Router {
     routes(|route| route.listener == Listener::Both)
         .layer(from_fn_with_state(bound, gate::check_host_header))
+        .layer(map_response(gate::tell_browsers))
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(context)
 }

@@ -9,12 +9,12 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use wavegate_proto::wire::agent::{MAX_EVENTS_BYTES, MAX_HEARTBEAT_BYTES, MAX_POLL_WAIT_SECS};
 use wavegate_proto::wire::verbs::MAX_VERB_BYTES;
 
-use super::Context;
 use super::identity::Role;
 use super::routes::{
     agent, assets, blobs, channels, events, health, hosts, quarantines, releases, rollouts, status,
     stream, verbs,
 };
+use super::{Context, openapi};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy)]
@@ -145,6 +145,7 @@ pub const ROUTES: &[Route] = &[
     read("/v1/stream", || get(stream::stream)),
     read("/v1/quarantines", || get(quarantines::list)),
     read("/metrics", || get(health::metrics)),
+    read("/openapi.json", || get(openapi::serve)),
     open("/healthz", || get(health::healthz)),
     open("/readyz", || get(health::readyz)),
 ];

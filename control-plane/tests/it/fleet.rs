@@ -35,20 +35,46 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
+    /// A certificate that nobody but its own key has signed.
+    pub(crate) fn self_signed(uris: &[&str]) -> Certificate {
+        let key = KeyPair::generate().unwrap();
+        let chain = leaf(uris).self_signed(&key).unwrap().pem();
+        Certificate { chain, key: key.serialize_pem() }
+    }
+
     /// A certificate with these SPIFFE URIs.
     pub(crate) fn issue(&self, uris: &[&str]) -> Certificate {
-        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        params.subject_alt_names.push(SanType::IpAddress("127.0.0.1".parse().unwrap()));
-        for uri in uris {
-            params.subject_alt_names.push(SanType::URI((*uri).try_into().unwrap()));
-        }
-        // Whole seconds, as certificates have them: issued a minute ago.
-        params.not_before =
-            (std::time::SystemTime::now() - std::time::Duration::from_secs(60)).into();
+        self.issue_with(uris, |_| {})
+    }
+
+    /// One that ran out half a minute ago.
+    pub(crate) fn issue_expired(&self, uris: &[&str]) -> Certificate {
+        let end = std::time::SystemTime::now() - std::time::Duration::from_secs(30);
+        self.issue_with(uris, |params| params.not_after = end.into())
+    }
+
+    fn issue_with(
+        &self,
+        uris: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Certificate {
+        let mut params = leaf(uris);
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let chain = params.signed_by(&key, &self.issuer).unwrap().pem();
         Certificate { chain, key: key.serialize_pem() }
     }
+}
+
+fn leaf(uris: &[&str]) -> CertificateParams {
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.subject_alt_names.push(SanType::IpAddress("127.0.0.1".parse().unwrap()));
+    for uri in uris {
+        params.subject_alt_names.push(SanType::URI((*uri).try_into().unwrap()));
+    }
+    // Whole seconds, as certificates have them: issued a minute ago.
+    params.not_before = (std::time::SystemTime::now() - std::time::Duration::from_secs(60)).into();
+    params
 }
 
 /// Everything that the operator of a fleet holds.
@@ -64,27 +90,38 @@ pub(crate) struct Plan {
     pub(crate) reference: &'static str,
     pub(crate) hosts: Vec<&'static str>,
     pub(crate) content: &'static str,
+    /// Whether each host has a closure and an asset of its own.
+    pub(crate) apart: bool,
     pub(crate) revoked: Value,
+    pub(crate) operators: Value,
 }
 
 impl Plan {
     pub(crate) fn new(serial: u64, reference: &'static str) -> Self {
-        let hosts = vec!["host-01", "host-02"];
-        Self { serial, reference, hosts, content: reference, revoked: json!([]) }
+        Self {
+            serial,
+            reference,
+            hosts: vec!["host-01", "host-02"],
+            content: reference,
+            apart: false,
+            revoked: json!([]),
+            operators: json!({}),
+        }
     }
 
-    /// The closure document.
+    /// What the asset of a host's closure holds.
+    pub(crate) fn content_of(&self, host: &str) -> String {
+        if self.apart { format!("{} of {host}", self.content) } else { self.content.to_owned() }
+    }
+
+    /// The closure document of a host.
+    pub(crate) fn closure_of(&self, host: &str) -> Vec<u8> {
+        closure(self.content_of(host).as_bytes())
+    }
+
+    /// The closure document where all hosts share it.
     pub(crate) fn closure(&self) -> Vec<u8> {
-        canonical_bytes(&json!({
-            "schema_version": 1, "profile": "", "max_parallel": 4, "probes": [],
-            "resources": [{
-                "id": "hello", "kind": "file", "path": "/etc/hello", "mode": "0644",
-                "create_parents": false, "on_drift": "correct", "depends_on": [], "one_way": false,
-                "owner": null, "group": null, "health_gate": null,
-                "asset": BlobId::of(self.content.as_bytes()).to_string(),
-                "size": self.content.len(),
-            }],
-        }))
+        closure(self.content.as_bytes())
     }
 
     pub(crate) fn closure_id(&self) -> BlobId {
@@ -116,17 +153,19 @@ impl TestFleet {
     }
 
     pub(crate) fn sign(&self, plan: &Plan) -> SignedRelease {
-        let closure = plan.closure_id().to_string();
+        let closure = |host: &str| BlobId::of(&plan.closure_of(host)).to_string();
         let signed_at = wall().truncated_to_secs().to_string().replace(".000Z", "Z");
-        let host = json!({ "channel": "stable", "tags": ["app"], "closure": closure });
+        let host =
+            |name: &str| json!({ "channel": "stable", "tags": ["app"], "closure": closure(name) });
         let hosts: serde_json::Map<_, _> =
-            plan.hosts.iter().map(|name| ((*name).to_owned(), host.clone())).collect();
+            plan.hosts.iter().map(|name| ((*name).to_owned(), host(name))).collect();
         let fleet = json!({
             "schema_version": 1, "fleet": "demo", "serial": plan.serial, "signed_at": signed_at,
             "channels": { "stable": {
                 "ref": plan.reference, "rollout_policy": "p", "freshness_window_secs": 86400,
             } },
             "hosts": hosts, "channel_edges": [], "revoked": plan.revoked,
+            "operators": plan.operators,
         });
         let fleet = canonical_bytes(&fleet);
         let leaves: Vec<Vec<u8>> = plan
@@ -134,7 +173,7 @@ impl TestFleet {
             .iter()
             .map(|name| {
                 canonical_bytes(&json!({
-                    "after": [], "budgets": [], "closure": closure, "host": name, "wave": 0,
+                    "after": [], "budgets": [], "closure": closure(name), "host": name, "wave": 0,
                 }))
             })
             .collect();
@@ -166,14 +205,29 @@ impl TestFleet {
         };
         let header = release_dir::header(&rollout);
         let sig = |file: &SignatureFile| serde_json::to_vec(file).unwrap();
-        put(&release_dir::closure(plan.closure_id()), &plan.closure());
-        put(&release_dir::asset(plan.asset_id()), plan.content.as_bytes());
+        for host in &plan.hosts {
+            let (closure, asset) = (plan.closure_of(host), plan.content_of(host));
+            put(&release_dir::closure(BlobId::of(&closure)), &closure);
+            put(&release_dir::asset(BlobId::of(asset.as_bytes())), asset.as_bytes());
+        }
         put(&header, &release.header);
         put(&release_dir::signature_of(&header), &sig(&release.header_sig));
         put(&release_dir::hosts(&rollout), &release.hosts);
         put(&release_dir::signature_of(release_dir::FLEET), &sig(&release.fleet_sig));
         put(release_dir::FLEET, &release.fleet);
     }
+}
+
+fn closure(asset: &[u8]) -> Vec<u8> {
+    canonical_bytes(&json!({
+        "schema_version": 1, "profile": "", "max_parallel": 4, "probes": [],
+        "resources": [{
+            "id": "hello", "kind": "file", "path": "/etc/hello", "mode": "0644",
+            "create_parents": false, "on_drift": "correct", "depends_on": [], "one_way": false,
+            "owner": null, "group": null, "health_gate": null,
+            "asset": BlobId::of(asset).to_string(), "size": asset.len(),
+        }],
+    }))
 }
 
 fn policy() -> Value {

@@ -1,108 +1,14 @@
-//! Who may do what, and what is answered to requests that are wrong.
+//! What is answered to requests that are wrong, and on which listener.
+//!
+//! Not here: who may do what (see `matrix`).
 
 use reqwest::Client;
 use serde_json::json;
-use wavegate_control_plane::server::identity::Role;
-use wavegate_control_plane::server::table::{Access, Listener, ROUTES, Route};
-use wavegate_proto::ids::BlobId;
+use wavegate_control_plane::server::table::{Listener, ROUTES};
 
-use crate::fleet::{Authority, Plan};
-use crate::running::{TestPlane, client, heartbeat, problem};
-
-fn example(route: &Route) -> String {
-    let id = BlobId::of(b"nothing").to_string();
-    let path = route.path.replace("{host}", "host-01").replace("{wave}", "0");
-    let path = path.replace("{channel}", "stable").replace("{closure}", &id);
-    if path.contains("/rollouts/") {
-        path.replace("{id}", "stable@r1")
-    } else {
-        path.replace("{id}", &id)
-    }
-}
-
-async fn status_and_code(client: &Client, plane: &TestPlane, route: &Route) -> (u16, String) {
-    let response = plane.send(client, route.method, &example(route), &json!({})).await;
-    let status = response.status().as_u16();
-    let code = if status >= 400 { problem(response).await } else { String::new() };
-    (status, code)
-}
-
-/// S2: every route with every role is allowed, or refused as the table says.
-#[tokio::test]
-async fn s2_every_route_is_closed_to_the_roles_it_does_not_name() {
-    let plane = TestPlane::with_release(&Plan::new(1, "r1")).await;
-    let roles = [
-        (Role::Host, plane.client("host/host-01")),
-        (Role::Operator, plane.client("operator/alice")),
-        (Role::Viewer, plane.client("viewer/bob")),
-    ];
-    for route in ROUTES {
-        for (role, client) in &roles {
-            let allowed = match route.access {
-                Access::Anyone => true,
-                Access::Roles(roles) => roles.contains(role),
-            };
-            let (status, code) = status_and_code(client, &plane, route).await;
-            // A host that may ask for content in general is refused what it does not own.
-            let own_content = route.path.contains("closures") || route.path.contains("assets");
-            if allowed && !(own_content && *role == Role::Host) {
-                assert_ne!(status, 403, "{} {} as {role}: {code}", route.method, route.path);
-                assert_ne!(status, 405, "{} {}", route.method, route.path);
-            } else {
-                let got = (status, code.as_str());
-                assert_eq!(
-                    got,
-                    (403, "role-forbidden"),
-                    "{} {} as {role}",
-                    route.method,
-                    route.path
-                );
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn without_a_certificate_only_the_health_routes_answer() {
-    let plane = TestPlane::with_release(&Plan::new(1, "r1")).await;
-    let anonymous = client(&plane.fleet.authority, None);
-    for route in ROUTES {
-        let (status, code) = status_and_code(&anonymous, &plane, route).await;
-        match route.access {
-            Access::Anyone => assert_eq!(status, 200, "{}", route.path),
-            Access::Roles(_) => {
-                assert_eq!((status, code.as_str()), (401, "client-certificate-required"));
-            }
-        }
-    }
-    let nowhere = anonymous.get(plane.url("/v1/nothing")).send().await.unwrap();
-    assert_eq!(problem(nowhere).await, "client-certificate-required");
-}
-
-#[tokio::test]
-async fn a_certificate_of_another_authority_fails_the_handshake() {
-    let plane = TestPlane::start().await;
-    let foreign = Authority::new().issue(&["spiffe://demo/operator/alice"]);
-    let client = client(&plane.fleet.authority, Some(&foreign));
-    assert!(client.get(plane.url("/healthz")).send().await.is_err());
-}
-
-#[tokio::test]
-async fn certificates_that_name_no_one_here_are_refused() {
-    let plane = TestPlane::start().await;
-    for uris in [
-        &[][..],
-        &["spiffe://demo/host/a", "spiffe://demo/operator/a"],
-        &["spiffe://other/operator/alice"],
-        &["spiffe://demo/admin/alice"],
-    ] {
-        let certificate = plane.fleet.authority.issue(uris);
-        let client = client(&plane.fleet.authority, Some(&certificate));
-        let response = client.get(plane.url("/v1/status")).send().await.unwrap();
-        assert_eq!(response.status(), 403, "{uris:?}");
-        assert_eq!(problem(response).await, "role-forbidden");
-    }
-}
+use crate::fleet::Plan;
+use crate::matrix::example;
+use crate::running::{TestPlane, problem};
 
 /// On connections that are open too: the check is made for each request.
 #[tokio::test]
@@ -120,11 +26,11 @@ async fn a_revoked_certificate_is_refused_from_the_adoption_on() {
 }
 
 #[tokio::test]
-async fn the_status_listener_answers_reads_only_and_only_under_its_own_name() {
+async fn g27_the_status_listener_answers_reads_only_and_only_under_its_own_name() {
     let plane = TestPlane::with_release(&Plan::new(1, "r1")).await;
     let plain = Client::new();
     for route in ROUTES {
-        let url = plane.status_url(&example(route));
+        let url = plane.status_url(&example(route, "host-01"));
         let method = reqwest::Method::from_bytes(route.method.as_bytes()).unwrap();
         let status = plain.request(method, url).send().await.unwrap().status().as_u16();
         match route.listener {
@@ -136,6 +42,12 @@ async fn the_status_listener_answers_reads_only_and_only_under_its_own_name() {
     assert_eq!(problem(posted).await, "method-not-allowed");
     let rebound = plain.get(plane.status_url("/v1/hosts")).header("host", "evil.example:80");
     assert_eq!(problem(rebound.send().await.unwrap()).await, "bad-request");
+    let page = plain.get(plane.status_url("/v1/hosts")).header("origin", "http://evil.example");
+    let page = page.send().await.unwrap();
+    assert!(!page.headers().contains_key("access-control-allow-origin"), "no other site may read");
+    let policy = page.headers()["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"));
+    assert_eq!(page.headers()["x-content-type-options"], "nosniff");
 }
 
 #[tokio::test]
@@ -215,25 +127,4 @@ async fn s8_a_path_in_place_of_a_hash_reaches_no_file() {
             operator.put(plane.url(&format!("/v1/blobs/{id}"))).body("x").send().await.unwrap();
         assert_eq!(problem(put).await, "bad-request", "{id}");
     }
-}
-
-/// S7: a host speaks for itself only, whatever a body says.
-#[tokio::test]
-async fn s7_the_host_is_the_one_of_the_certificate() {
-    let plane = TestPlane::with_release(&Plan::new(1, "r1")).await;
-    let first = plane.client("host/host-01");
-    let path = "/v1/agent/rollouts/stable@r1";
-    let proof = plane.get(&first, path).await;
-    assert_eq!(proof["entry"]["host"], "host-01");
-    let second = plane.client("host/host-02");
-    let offered = plane.send(&second, "POST", "/v1/agent/rollouts", &proof).await;
-    assert_eq!(offered.status(), 403);
-    assert_eq!(problem(offered).await, "not-your-host");
-
-    let mut named = heartbeat();
-    named["host"] = json!("host-02");
-    assert_eq!(plane.send(&first, "POST", "/v1/agent/heartbeat", &named).await.status(), 200);
-    let operator = plane.client("operator/alice");
-    assert_eq!(plane.get(&operator, "/v1/hosts/host-01").await["seen"], "online");
-    assert_eq!(plane.get(&operator, "/v1/hosts/host-02").await["seen"], "never");
 }

@@ -2,6 +2,8 @@
 //!
 //! Not here: the binary (see `process`).
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +12,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use wavegate_control_plane::app::{self, Running};
 use wavegate_control_plane::clock::wall;
-use wavegate_control_plane::config::{DEFAULT_MAX_BLOB_BYTES, DEFAULT_RETAIN_SECS, Settings};
+use wavegate_control_plane::config::{
+    DEFAULT_MAX_BLOB_BYTES, DEFAULT_RETAIN_SECS, Limits, Settings,
+};
 use wavegate_control_plane::server::tls::install_crypto_provider;
 
 use crate::fleet::{Authority, Certificate, Plan, TestFleet};
@@ -27,6 +31,7 @@ pub(crate) fn write_files(dir: &Path, fleet: &TestFleet) {
     let server = fleet.authority.issue(&[]);
     std::fs::write(dir.join("cp.pem"), server.chain).unwrap();
     std::fs::write(dir.join("cp.key"), server.key).unwrap();
+    std::fs::set_permissions(dir.join("cp.key"), Permissions::from_mode(0o600)).unwrap();
     std::fs::write(dir.join("trust.json"), serde_json::to_vec(&fleet.trust()).unwrap()).unwrap();
 }
 
@@ -44,6 +49,7 @@ pub(crate) fn settings(dir: &Path) -> Settings {
         poll_secs: 1,
         max_blob_bytes: DEFAULT_MAX_BLOB_BYTES,
         retain_secs: DEFAULT_RETAIN_SECS,
+        limits: Limits::default(),
     }
 }
 

@@ -21,6 +21,9 @@ pub(super) const MAX_DURATION_SECS: u64 = 366 * 24 * 3600;
 /// The most channels of a fleet.
 pub(super) const MAX_CHANNELS: usize = 1000;
 
+/// The most operators with a scope.
+const MAX_OPERATORS: usize = 10_000;
+
 const MAX_WAVES: usize = 100;
 const MAX_BUDGETS: usize = 1000;
 const MAX_WINDOWS: usize = 100;
@@ -82,6 +85,13 @@ pub(super) fn check_fleet(fleet: &FleetDocument) -> Result<(), Violation> {
     for revocation in &fleet.revoked {
         is_label("subject", &revocation.subject)?;
         at_most("reason", revocation.reason.as_deref().map_or(0, str::len), MAX_REASON_BYTES)?;
+    }
+    at_most("operators", fleet.operators.len(), MAX_OPERATORS)?;
+    for (name, scope) in &fleet.operators {
+        at_most("channels of an operator", scope.channels.len(), MAX_CHANNELS)?;
+        if let Some(unknown) = scope.channels.iter().find(|c| !fleet.channels.contains_key(*c)) {
+            return Err(broken(format!("operator {name}: unknown channel {unknown}")));
+        }
     }
     check_channel_edges(fleet)
 }

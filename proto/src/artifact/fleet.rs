@@ -1,10 +1,10 @@
 //! `fleet.json`: which hosts there are, on which channel, with which closure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ChannelName, ClosureId, FleetName, HostName, Ref, Serial};
+use crate::ids::{ChannelName, ClosureId, FleetName, HostName, PersonName, Ref, Serial};
 use crate::time::{Timestamp, whole_seconds};
 
 /// The most bytes of `fleet.json` or a hosts table.
@@ -30,6 +30,16 @@ pub struct FleetDocument {
     pub channel_edges: Vec<ChannelEdge>,
     /// Certificates that count no more.
     pub revoked: Vec<Revocation>,
+    /// Operators who may act on some channels only. Whoever is not named may act on all.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub operators: BTreeMap<PersonName, OperatorScope>,
+}
+
+/// What an operator may act on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorScope {
+    /// These channels, their rollouts, and the hosts on them.
+    pub channels: BTreeSet<ChannelName>,
 }
 
 /// A channel in the fleet document.

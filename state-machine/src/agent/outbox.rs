@@ -47,6 +47,26 @@ pub(super) struct Posting {
     journal_id: JournalId,
     replay: bool,
     first: Seq,
+    last: Seq,
+}
+
+impl Posting {
+    /// Whether an answer is about what was sent. One that is not must not be repeated at once, and permits
+    /// nothing.
+    fn is_answered_by(&self, outcome: &PostOutcome) -> bool {
+        match outcome {
+            PostOutcome::Accepted { last_seq } => *last_seq >= self.first,
+            PostOutcome::Refused { seq, last_seq, .. } => {
+                *last_seq >= self.first && (self.first..=self.last).contains(seq)
+            }
+            PostOutcome::Gap { .. }
+            | PostOutcome::JournalReplaced
+            | PostOutcome::JournalDiverged
+            | PostOutcome::UnknownRollout
+            | PostOutcome::Pruned
+            | PostOutcome::Unavailable => true,
+        }
+    }
 }
 
 impl Sending {
@@ -124,7 +144,9 @@ impl AgentCore {
         };
         let (rollout_id, journal_id) = (track.record.rollout_id.clone(), track.journal_id);
         let first = events.first().map_or(Seq(0), |entry| entry.seq);
-        self.posting = Some(Posting { rollout_id: rollout_id.clone(), journal_id, replay, first });
+        let last = events.last().map_or(Seq(0), |entry| entry.seq);
+        let posted = rollout_id.clone();
+        self.posting = Some(Posting { rollout_id: posted, journal_id, replay, first, last });
         Some(EventsRequest { rollout_id, journal_id, replay, events })
     }
 
@@ -136,22 +158,19 @@ impl AgentCore {
         outcome: &PostOutcome,
     ) {
         let is_it = |p: &mut Posting| p.rollout_id == *id && p.journal_id == journal_id;
-        let Some(Posting { replay, first, .. }) = self.posting.take_if(is_it) else {
+        let Some(posting) = self.posting.take_if(is_it) else {
             return step.log(format!("{id}: an answer to nothing that is under way"));
         };
         let Some(track) = self.tracks.get_mut(id).filter(|track| track.journal_id == journal_id)
         else {
             return;
         };
-        let now = step.now.mono;
+        let (now, replay) = (step.now.mono, posting.replay);
+        if !posting.is_answered_by(outcome) {
+            track.sending.end_replay(replay);
+            return track.sending.back_off(now);
+        }
         match outcome {
-            PostOutcome::Accepted { last_seq } | PostOutcome::Refused { last_seq, .. }
-                if *last_seq < first =>
-            {
-                // An answer that covers nothing of what was sent must not be repeated at once.
-                track.sending.end_replay(replay);
-                track.sending.back_off(now);
-            }
             PostOutcome::Accepted { last_seq } => {
                 self.accepted(step, id, *last_seq, (replay, None));
             }

@@ -1,6 +1,8 @@
 //! What both servers and the load need, in one temporary folder: an authority, certificates, the trust
 //! file, a signed release of the whole fleet.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -80,6 +82,7 @@ impl Scene {
         let (server, server_key) = certificate(&issuer, None)?;
         std::fs::write(files.certificate(), server.pem())?;
         std::fs::write(files.key(), server_key.serialize_pem())?;
+        std::fs::set_permissions(files.key(), Permissions::from_mode(0o600))?;
         let mut kit = Kit::default();
         kit.trust.ca_pem = vec![authority_pem.clone()];
         std::fs::write(files.trust(), serde_json::to_vec(&kit.trust)?)?;

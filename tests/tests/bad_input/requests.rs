@@ -1,6 +1,7 @@
 //! Requests that are wrong, and certificates that are not what they should be.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use rcgen::{CertificateParams, Issuer, KeyPair, SanType};
 use reqwest::{Certificate, Client, Identity, Response};
@@ -126,7 +127,9 @@ fn issue(yard: &Yard, uri: &str, name: &str) {
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, &issuer).unwrap();
     fs::write(yard.path(&format!("certs/{name}.pem")), certificate.pem()).unwrap();
-    fs::write(yard.path(&format!("certs/{name}.key")), key.serialize_pem()).unwrap();
+    let path = yard.path(&format!("certs/{name}.key"));
+    fs::write(&path, key.serialize_pem()).unwrap();
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
 }
 
 #[test]

@@ -1,6 +1,42 @@
 //! Starting a second control plane beside one that runs: refused, and the first goes on.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use crate::yard::{Yard, control_plane, refusal};
+
+#[test]
+fn a_private_key_that_others_may_read_is_not_used() {
+    let yard = Yard::open();
+    yard.release(1, &[]);
+    let expose = |name: &str| {
+        let path = yard.path(name);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        format!("chmod 600 {}", path.display())
+    };
+    let hint = expose("certs/host-host-01.key");
+    let agent = yard.agent("host-01").status().unwrap();
+    let log = yard.log("host-01");
+    assert_eq!(agent.code(), Some(2), "{log}");
+    assert!(log.contains("its mode is 0644") && log.contains(&hint), "{log}");
+
+    // The command line names its files as it was given them.
+    expose("certs/operator-admin.key");
+    refusal(
+        &yard.wavegate_as("operator-admin", &["status"]),
+        2,
+        "chmod 600 certs/operator-admin.key",
+    );
+    expose("keys/release.key");
+    let sign = yard.wavegate_as(
+        "viewer-read",
+        &["release", "sign", "releases/1", "--key", "keys/release.key"],
+    );
+    refusal(&sign, 2, "chmod 600 keys/release.key");
+    expose("certs/control-plane.key");
+    let fleet = yard.path("");
+    let second = control_plane(&fleet, "state/second", "127.0.0.1:0").output().unwrap();
+    refusal(&second, 2, "chmod 600 certs/control-plane.key");
+}
 
 #[test]
 fn a_port_or_a_state_folder_in_use_is_refused_and_the_one_that_runs_goes_on() {

@@ -45,7 +45,12 @@ fn what_runs_elsewhere_is_on_a_page() {
 #[test]
 fn links_between_the_pages_lead_somewhere() {
     let mut findings = Vec::new();
-    for page in PAGES.iter().chain(&["ARCHITECTURE.md", "CHANGELOG.md", "docs/reliability.md"]) {
+    for page in PAGES.iter().chain(&[
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+        "docs/reliability.md",
+    ]) {
         let path = workspace().join(page);
         let text = std::fs::read_to_string(&path).unwrap();
         for link in links(&text).iter().filter(|link| !link.contains("://")) {
@@ -84,20 +89,37 @@ fn the_architecture_page_names_what_exists() {
     expect_none("ARCHITECTURE.md names what does not exist", &missing);
 }
 
-/// Words in `code` of the reliability page that read like the name of a test name one, and its folders
-/// and files are there.
+/// Words in `code` of these pages that read like the name of a test name one, and folders and files are
+/// there.
 #[test]
-fn the_reliability_page_names_tests_that_exist() {
-    let text = std::fs::read_to_string(workspace().join("docs/reliability.md")).unwrap();
+fn the_pages_that_promise_name_tests_that_exist() {
     let functions = function_names();
-    let spans = code_spans(&text);
-    let tests: Vec<&String> = spans.iter().filter(|code| is_test_name(code)).collect();
-    assert!(tests.len() > 20, "{} names", tests.len());
-    let mut missing: Vec<String> =
-        tests.into_iter().filter(|test| !functions.contains(*test)).cloned().collect();
-    let paths = spans.iter().filter(|code| code.starts_with("tests/"));
-    missing.extend(paths.filter(|path| !workspace().join(path).exists()).cloned());
-    expect_none("docs/reliability.md names what does not exist", &missing);
+    for page in ["docs/reliability.md", "SECURITY.md"] {
+        let text = std::fs::read_to_string(workspace().join(page)).unwrap();
+        let spans = code_spans(&text);
+        let tests: Vec<&String> = spans.iter().filter(|code| is_test_name(code)).collect();
+        assert!(tests.len() > 20, "{page}: {} names", tests.len());
+        let mut missing: Vec<String> =
+            tests.into_iter().filter(|test| !functions.contains(*test)).cloned().collect();
+        let paths = spans
+            .iter()
+            .filter(|code| code.starts_with("tests/") || code.starts_with("packaging/"));
+        missing.extend(paths.filter(|path| !workspace().join(path).exists()).cloned());
+        expect_none(&format!("{page} names what does not exist"), &missing);
+    }
+}
+
+/// Each claim under an attacker has its test: an item of a list without one is a wish.
+#[test]
+fn every_claim_of_the_threat_model_names_a_test() {
+    let text = std::fs::read_to_string(workspace().join("SECURITY.md")).unwrap();
+    let attackers = text.split("## Attackers").nth(1).unwrap().split("\n## ").next().unwrap();
+    let claims = attackers.split("\n- ").skip(1).map(|claim| claim.split("\n\n").next().unwrap());
+    let has_test = |claim: &&str| code_spans(claim).iter().any(|code| is_test_name(code));
+    let without: Vec<String> = claims.filter(|claim| !has_test(claim)).map(str::to_owned).collect();
+    expect_none("claims without a test", &without);
+    assert_eq!(attackers.matches("\n### ").count(), 6, "six attackers");
+    assert_eq!(attackers.matches("\nWhat is left").count(), 6, "each with what is left to them");
 }
 
 fn is_test_name(code: &str) -> bool {

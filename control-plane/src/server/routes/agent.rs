@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use wavegate_proto::artifact::proof::verify_rollout_proof;
 use wavegate_proto::artifact::rules::{Freshness, SerialFloor, VerifyContext};
-use wavegate_proto::event::Event;
+use wavegate_proto::event::{Event, JournalEntry};
 use wavegate_proto::wire::agent::{
     EventsRequest, Heartbeat, MAX_EVENTS_PER_REQUEST, MAX_POLL_WAIT_SECS, MAX_REJECTED,
     RolloutProof,
@@ -26,6 +26,9 @@ use crate::server::arguments::{Arguments, CallingHost, RolloutPath, require_own_
 use crate::server::body;
 use crate::server::error::ApiError;
 use crate::service::metrics;
+
+/// The most bytes of one event (G14).
+const MAX_EVENT_BYTES: usize = 64 * 1024;
 
 /// `POST /v1/agent/heartbeat`.
 pub(in crate::server) async fn heartbeat(
@@ -79,12 +82,17 @@ pub(in crate::server) async fn dispatch(
 pub(in crate::server) async fn events(
     State(context): State<Context>,
     caller: CallingHost,
-    body::Json(request): body::Json<EventsRequest>,
+    body::Weighed(request, bytes): body::Weighed<EventsRequest>,
 ) -> Result<Response, ApiError> {
+    context.disk.require_room()?;
     if request.events.len() > MAX_EVENTS_PER_REQUEST {
         let detail = format!("more than {MAX_EVENTS_PER_REQUEST} events");
         return Err(ApiError::new(ProblemCode::TooLarge, detail));
     }
+    if bytes > MAX_EVENT_BYTES {
+        request.events.iter().try_for_each(require_small)?;
+    }
+    context.limiter.events(&caller.name, request.events.len(), bytes)?;
     for entry in &request.events {
         if let Event::JournalOpened { snapshot } = &entry.event {
             require_own_host(snapshot.host.as_str(), &caller.name)?;
@@ -96,6 +104,15 @@ pub(in crate::server) async fn events(
         return Err(ApiError::unexpected_answer());
     };
     Ok(Json(answer).into_response())
+}
+
+/// An event becomes a row of the log: it may not be larger than one may be (G14).
+fn require_small(entry: &JournalEntry) -> Result<(), ApiError> {
+    if serde_json::to_vec(entry).is_ok_and(|json| json.len() <= MAX_EVENT_BYTES) {
+        return Ok(());
+    }
+    let detail = format!("event {} has more than {MAX_EVENT_BYTES} bytes", entry.seq);
+    Err(ApiError::new(ProblemCode::RateLimited, detail))
 }
 
 /// `POST /v1/agent/rollouts`: a header that the control plane has lost. Signatures, fleet, proof and

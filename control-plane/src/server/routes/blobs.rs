@@ -19,6 +19,7 @@ pub(in crate::server) async fn upload(
     PathId(id): PathId<BlobId>,
     request: Request,
 ) -> Result<StatusCode, ApiError> {
+    context.disk.require_room()?;
     let max = context.max_blob_bytes;
     let declared = declared_length(&request).and_then(|length| u64::try_from(length).ok());
     if declared.is_some_and(|length| length > max) {

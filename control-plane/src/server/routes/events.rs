@@ -2,9 +2,9 @@
 //!
 //! Not here: the log as it grows (see `stream`).
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use serde::Deserialize;
 use wavegate_proto::ids::{HostName, LogSeq, RolloutId};
 use wavegate_proto::wire::operator::Page;
@@ -13,6 +13,8 @@ use wavegate_proto::wire::problem::ProblemCode;
 use crate::server::Context;
 use crate::server::arguments::{Arguments, RolloutPath, page_limit};
 use crate::server::error::ApiError;
+use crate::server::identity::Peer;
+use crate::server::tails::leave_out;
 use crate::store::EventQuery;
 use crate::store::reader::{EventPage, EventRange};
 
@@ -42,23 +44,30 @@ pub(in crate::server) struct ListArguments {
 /// `GET /v1/events`.
 pub(in crate::server) async fn list(
     State(context): State<Context>,
+    Extension(peer): Extension<Peer>,
     Arguments(arguments): Arguments<ListArguments>,
 ) -> Result<Response, ApiError> {
-    page(&context, arguments).await
+    page(&context, &peer, arguments).await
 }
 
 /// `GET /v1/rollouts/{id}/events`.
 pub(in crate::server) async fn of_rollout(
     State(context): State<Context>,
+    Extension(peer): Extension<Peer>,
     rollout: RolloutPath,
     Arguments(arguments): Arguments<ListArguments>,
 ) -> Result<Response, ApiError> {
     let arguments = ListArguments { rollout_id: Some(rollout.0), ..arguments };
-    page(&context, arguments).await
+    page(&context, &peer, arguments).await
 }
 
-async fn page(context: &Context, arguments: ListArguments) -> Result<Response, ApiError> {
-    let EventPage { items, next } = context.events.page(query(arguments)?).await?;
+async fn page(
+    context: &Context,
+    peer: &Peer,
+    arguments: ListArguments,
+) -> Result<Response, ApiError> {
+    let EventPage { mut items, next } = context.events.page(query(arguments)?).await?;
+    items.iter_mut().for_each(|item| leave_out(item, peer));
     Ok(Json(Page { items, next_cursor: next.map(|seq| seq.to_string()) }).into_response())
 }
 

@@ -17,6 +17,7 @@ use wavegate_proto::wire::publish::PublishRequest;
 
 use crate::blobs::BlobStore;
 use crate::server::Context;
+use crate::server::arguments::CallingOperator;
 use crate::server::body;
 use crate::server::error::ApiError;
 use crate::workers::release::Outcome;
@@ -24,8 +25,10 @@ use crate::workers::release::Outcome;
 /// 201 when it was adopted, 200 when it was the adopted one already.
 pub(in crate::server) async fn publish(
     State(context): State<Context>,
+    CallingOperator(operator): CallingOperator,
     body::Json(request): body::Json<PublishRequest>,
 ) -> Result<Response, ApiError> {
+    context.scopes.require_whole_fleet(&operator)?;
     let files = files(&context.blobs, request).await?;
     let (outcome, answer) = context.publisher.publish(files).await?;
     let status = match outcome {

@@ -23,6 +23,7 @@ use crate::server::error::ApiError;
 use crate::server::gate::check_peer;
 use crate::server::identity::Peer;
 use crate::server::streams::Outlet;
+use crate::server::tails::leave_out;
 use crate::store::EventQuery;
 use crate::store::reader::EventRange;
 
@@ -142,8 +143,9 @@ impl Feed {
                 return false;
             }
         };
-        for item in page.items {
+        for mut item in page.items {
             let seq = item.seq;
+            leave_out(&mut item, &self.peer);
             let Some(event) = as_event(&item) else { return false };
             if !self.outlet.send(seq, event).await {
                 return false;

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
-use wavegate_proto::ids::{ChannelName, ClosureId, HostName, RolloutId, WaveIndex};
+use wavegate_proto::ids::{ChannelName, ClosureId, HostName, PersonName, RolloutId, WaveIndex};
 use wavegate_proto::wire::problem::ProblemCode;
 use wavegate_proto::wire::verbs::{HoldRequest, MAX_REASON_CHARS, Reasoned, ResumeRequest};
 
@@ -29,6 +29,7 @@ async fn done(
     verb: Verb,
     reason: Option<String>,
 ) -> Result<Response, ApiError> {
+    within_scope(context, &operator.0, &verb)?;
     let reason = required(reason)?;
     let by = operator.0;
     let answer = context.handle.call(|reply| Input::Verb { verb, by, reason, reply }).await?;
@@ -36,6 +37,25 @@ async fn done(
         return Err(ApiError::unexpected_answer());
     };
     Ok(Json(document).into_response())
+}
+
+/// Whether the operator may act on what the verb is about.
+fn within_scope(context: &Context, operator: &PersonName, verb: &Verb) -> Result<(), ApiError> {
+    match verb {
+        Verb::Pause(rollout_id)
+        | Verb::Resume { rollout_id, .. }
+        | Verb::Abort(rollout_id)
+        | Verb::Approve { rollout_id, .. }
+        | Verb::Retry { rollout_id, .. }
+        | Verb::RetryFailed(rollout_id)
+        | Verb::Skip { rollout_id, .. } => {
+            context.scopes.require_channel(operator, &rollout_id.channel)
+        }
+        Verb::Hold { host, .. } | Verb::Release(host) => {
+            context.scopes.require_host(operator, host)
+        }
+        Verb::ClearQuarantine { channel, .. } => context.scopes.require_channel(operator, channel),
+    }
 }
 
 fn required(reason: Option<String>) -> Result<String, ApiError> {

@@ -23,7 +23,7 @@ use super::source::{Source, SourceError};
 use crate::blobs::{BlobError, BlobStore, MAX_CLOSURE_BYTES, named_assets};
 use crate::clock::wall;
 use crate::core::{Answer, Core, Input};
-use crate::server::{Readiness, Revocations};
+use crate::server::{Readiness, Revocations, Scopes};
 use crate::service::Handle;
 
 /// The source of a release that an operator has sent.
@@ -133,6 +133,8 @@ pub struct AdopterParts {
     pub trust: Arc<TrustFile>,
     /// What the adopted release revokes.
     pub revocations: Arc<Revocations>,
+    /// Which operators may act on some channels only.
+    pub scopes: Arc<Scopes>,
     /// What keeps the process from being ready.
     pub readiness: Arc<Readiness>,
     /// The highest release that the database knows.
@@ -384,6 +386,7 @@ impl Adopter {
         let answer = answer.map_err(|problem| AdoptError::Refused(Box::new(problem)))?;
         let Answer::Adopted(answer) = answer else { return Err(unexpected_answer()) };
         self.parts.revocations.publish(&release.fleet.revoked);
+        self.parts.scopes.publish(&release.fleet);
         self.parts.floor =
             SerialFloor { serial: release.fleet.serial, fleet_sha256: Some(release.fleet_sha256) };
         self.adopted = Some(Sha256Hash::of(&release.fleet_bytes));

@@ -2,7 +2,9 @@
 
 use anyhow::{Result, anyhow};
 use wavegate_control_plane::app;
-use wavegate_control_plane::config::{DEFAULT_MAX_BLOB_BYTES, DEFAULT_RETAIN_SECS, Settings};
+use wavegate_control_plane::config::{
+    DEFAULT_MAX_BLOB_BYTES, DEFAULT_RETAIN_SECS, Limits, Settings,
+};
 
 use super::super::scene::Files;
 use super::{announce, until_stdin_ends};
@@ -27,6 +29,7 @@ pub(super) async fn serve(files: &Files) -> Result<()> {
         poll_secs: POLL_SECS,
         max_blob_bytes: DEFAULT_MAX_BLOB_BYTES,
         retain_secs: DEFAULT_RETAIN_SECS,
+        limits: Limits::of_a_load_test(),
     };
     let failure = |failure| anyhow!("the control plane failed: {failure}");
     let running = app::start(&settings).await.map_err(failure)?;
