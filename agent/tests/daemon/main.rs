@@ -11,4 +11,6 @@ mod disk_full;
 mod happy;
 mod hostile;
 mod inspect;
+mod jobs;
+mod local;
 mod restart;
