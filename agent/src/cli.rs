@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use crate::client::install_crypto_provider;
 use crate::config::{AgentArgs, AgentCommand, RunArgs, Settings};
 use crate::exit::{Exit, Failure};
-use crate::{daemon, inspect};
+use crate::{daemon, inspect, local};
 
 /// The variable that chooses what is logged, such as `debug` or `wavegate_agent=debug`.
 const LOG_VARIABLE: &str = "WAVEGATE_LOG";
@@ -32,6 +32,11 @@ pub fn run_cli(args: &AgentArgs) -> ExitCode {
         AgentCommand::Status(args) => inspect::status(args),
         AgentCommand::Resources(args) => inspect::resources(args),
         AgentCommand::Journal(args) => inspect::journal(args),
+        AgentCommand::Explain(args) => inspect::explain(args),
+        AgentCommand::Drift(args) => local::drift(args),
+        AgentCommand::Reconcile(args) => local::reconcile(args),
+        AgentCommand::Reset(args) => local::reset(args),
+        AgentCommand::Forget(args) => local::forget(args),
     };
     match done {
         Ok(()) => Exit::Clean.into(),

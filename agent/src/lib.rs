@@ -10,6 +10,7 @@ pub mod exit;
 
 pub mod clock;
 pub mod identity;
+mod process;
 
 pub mod client;
 pub mod journal;
@@ -25,3 +26,4 @@ pub mod daemon;
 
 pub mod cli;
 pub mod inspect;
+pub mod local;

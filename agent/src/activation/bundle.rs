@@ -41,6 +41,7 @@ impl BundleBackend<'_> {
             charge: charge.clone(),
             limits: order.limits,
             satisfied: order.satisfied,
+            only: None,
         };
         self.engine.run(pass).await?;
         collect(self.host, statuses, &charge, &bundle, Sweep::Rest).await?;

@@ -6,6 +6,7 @@
 
 mod backend;
 mod bundle;
+mod by_hand;
 mod store_path;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,8 +30,8 @@ use crate::resources::change::PassKind;
 use crate::resources::drift::{Correction, Corrections, Finding};
 use crate::resources::engine::{Engine, Limits};
 use crate::resources::error::{Doing as _, ResourceError};
-use crate::resources::host::{Host, OpenHostError};
-use crate::resources::status::{Charge, StatusChange, Statuses, WallClock};
+use crate::resources::host::{Host, HostSettings, OpenHostError};
+use crate::resources::status::{Charge, StatusChange, Statuses};
 use crate::resources::steps::{Steps, Unhindered};
 use backend::{Backend as _, Order};
 use bundle::BundleBackend;
@@ -49,6 +50,8 @@ pub struct Setup {
     pub checks: Arc<dyn CheckRunner>,
     /// Told of every change before it happens.
     pub steps: Arc<dyn Steps>,
+    /// What the host's own configuration lets bundles do.
+    pub settings: HostSettings,
 }
 
 /// Activates closures on this host, one at a time.
@@ -80,10 +83,10 @@ impl Activator {
     /// When the root or the agent's own records cannot be read.
     pub fn open(
         setup: Setup,
-        clock: WallClock,
     ) -> Result<(Self, mpsc::UnboundedReceiver<StatusChange>), OpenHostError> {
-        let Setup { root, state_dir, cache, checks, steps } = setup;
-        let host = Arc::new(Host::open(&root, &state_dir, cache, Arc::clone(&steps))?);
+        let Setup { root, state_dir, cache, checks, steps, settings } = setup;
+        let clock = Arc::clone(&settings.clock);
+        let host = Arc::new(Host::open(&root, &state_dir, cache, Arc::clone(&steps), settings)?);
         let (statuses, changes) = Statuses::new(clock);
         let engine = Engine::new(Arc::clone(&host), checks, Arc::new(statuses));
         let activator = Self {
@@ -227,9 +230,10 @@ pub fn live_setup(
     state_dir: &Path,
     cache: Arc<Cache>,
     checks: Arc<dyn CheckRunner>,
+    settings: HostSettings,
 ) -> Setup {
-    let steps = Arc::new(Unhindered);
-    Setup { root: root.to_owned(), state_dir: state_dir.to_owned(), cache, checks, steps }
+    let (root, state_dir) = (root.to_owned(), state_dir.to_owned());
+    Setup { root, state_dir, cache, checks, steps: Arc::new(Unhindered), settings }
 }
 
 fn charge(bundle: &Bundle, source: ActorSource) -> Charge {

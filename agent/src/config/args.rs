@@ -25,6 +25,16 @@ pub enum AgentCommand {
     Resources(ReadArgs),
     /// Show what the agent did, in order.
     Journal(JournalArgs),
+    /// Say of each resource, or of one with its log, what is done about it and why not.
+    Explain(ExplainArgs),
+    /// Show how each resource differs from what it should be; exit code 1 when one does.
+    Drift(HandArgs),
+    /// Bring the resources of the closure that runs to their wanted state.
+    Reconcile(ReconcileArgs),
+    /// Start anew with a resource: its log, its failures, and the job it ran.
+    Reset(ResourceArgs),
+    /// Drop the record of a resource that is gone.
+    Forget(ResourceArgs),
 }
 
 /// Arguments of `run`. Each is also a key of the configuration file, in `snake_case`.
@@ -97,4 +107,64 @@ pub struct JournalArgs {
     /// Only this rollout, `channel@ref`.
     #[arg(long, value_name = "ID")]
     pub rollout: Option<String>,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ExplainArgs {
+    /// Where and how.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// Only this resource, with its log.
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+}
+
+/// Arguments of the commands that a running agent answers. What is said beside `--state-dir` is for the
+/// case that none runs; say what that agent is run with.
+#[derive(Debug, Clone, Default, Args)]
+pub struct HandArgs {
+    /// Where the agent keeps its state.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Put every path of a bundle under this folder.
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Let bundles run shell jobs on this host.
+    #[arg(long)]
+    pub allow_shell_jobs: bool,
+    /// Let exec probes run as root on this host.
+    #[arg(long)]
+    pub allow_root_exec: bool,
+    /// The agent's configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `reconcile`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ReconcileArgs {
+    /// Where and how.
+    #[command(flatten)]
+    pub hand: HandArgs,
+    /// Only this resource and what it needs.
+    #[arg(long, value_name = "ID")]
+    pub only: Option<String>,
+    /// Show what would be done and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `reset` and `forget`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ResourceArgs {
+    /// Where and how.
+    #[command(flatten)]
+    pub hand: HandArgs,
+    /// The resource.
+    #[arg(value_name = "ID")]
+    pub id: String,
 }

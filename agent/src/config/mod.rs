@@ -4,8 +4,13 @@
 
 mod args;
 mod file;
+mod hand;
 
-pub use args::{AgentArgs, AgentCommand, JournalArgs, ReadArgs, RunArgs};
+pub use args::{
+    AgentArgs, AgentCommand, ExplainArgs, HandArgs, JournalArgs, ReadArgs, ReconcileArgs,
+    ResourceArgs, RunArgs,
+};
+pub use hand::HandSettings;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +18,7 @@ use std::time::Duration;
 use wavegate_proto::duration::parse_duration;
 
 use crate::exit::{Exit, Failure};
+use crate::resources::shell_job::ShellJobs;
 
 /// The longest interval of the drift check.
 const MAX_DRIFT_INTERVAL: Duration = Duration::from_secs(24 * 3600);
@@ -35,7 +41,7 @@ pub struct Settings {
     /// Every path of a bundle is put under this folder.
     pub root: PathBuf,
     /// Whether bundles may run shell jobs here.
-    pub allow_shell_jobs: bool,
+    pub shell_jobs: ShellJobs,
     /// Whether exec probes may run as root here.
     pub allow_root_exec: bool,
     /// How often drift is looked for, before jitter.
@@ -61,7 +67,7 @@ impl Settings {
             cert: required(layered.cert, "cert")?,
             key: required(layered.key, "key")?,
             root: absolute(&layered.root.unwrap_or_else(|| PathBuf::from("/")))?,
-            allow_shell_jobs: layered.allow_shell_jobs,
+            shell_jobs: ShellJobs::allowed_if(layered.allow_shell_jobs),
             allow_root_exec: layered.allow_root_exec,
             drift_interval,
         })
@@ -120,7 +126,7 @@ mod tests {
         let settings = Settings::resolve(&args).unwrap();
         assert_eq!(settings.url, "https://other");
         assert_eq!(settings.trust, PathBuf::from("t"));
-        assert!(settings.allow_shell_jobs);
+        assert_eq!(settings.shell_jobs, ShellJobs::Allowed);
         assert_eq!(settings.drift_interval, Duration::from_secs(300));
     }
 

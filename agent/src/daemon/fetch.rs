@@ -82,12 +82,10 @@ impl Shell {
             None => self.fetch_document(closure).await?,
         };
         for resource in &bundle.resources {
-            match &resource.spec {
-                ResourceSpec::File(file) => match &file.content {
-                    FileContent::Asset { asset, size } => self.fetch_asset(*asset, *size).await?,
-                    FileContent::Inline(_) => {}
-                },
-                ResourceSpec::Directory(_) | ResourceSpec::Unknown { .. } => {}
+            let ResourceSpec::File(file) = &resource.spec else { continue };
+            match &file.content {
+                FileContent::Asset { asset, size } => self.fetch_asset(*asset, *size).await?,
+                FileContent::Inline(_) => {}
             }
         }
         Ok(bundle)

@@ -11,13 +11,13 @@ pub const LOCK_FILE: &str = "agent.lock";
 
 /// The lock, held until dropped.
 #[derive(Debug)]
-pub(super) struct StateLock {
+pub(crate) struct StateLock {
     _file: File,
 }
 
 /// Why the lock is not ours.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LockError {
+pub(crate) enum LockError {
     /// Another agent holds it.
     #[error("lock the state folder: another agent is using it")]
     Held,
@@ -31,7 +31,7 @@ impl StateLock {
     ///
     /// # Errors
     /// When another process holds it, or the folder cannot be written.
-    pub(super) fn take(state_dir: &Path) -> Result<Self, LockError> {
+    pub(crate) fn take(state_dir: &Path) -> Result<Self, LockError> {
         let file = File::options()
             .create(true)
             .truncate(false)

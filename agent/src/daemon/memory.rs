@@ -37,10 +37,7 @@ impl Shell {
         let tracked = self.activator.statuses().snapshot();
         let mut inner = self.memory.lock();
         let (snapshot, file) = &mut *inner;
-        snapshot.resources.clear();
-        for (id, tracked) in tracked {
-            snapshot.set_resource(id, tracked.kind, tracked.status);
-        }
+        snapshot.set_resources(tracked);
         match file.save(snapshot, clock::wall()) {
             Ok(Saved::Written) => tracing::debug!("state.json written"),
             Ok(Saved::Clean) => {}

@@ -11,6 +11,7 @@ mod start;
 
 mod drift;
 mod heartbeat;
+mod local;
 mod observed;
 mod poll;
 mod post;
@@ -25,6 +26,7 @@ mod lock;
 mod memory;
 
 pub use lock::LOCK_FILE;
+pub(crate) use lock::{LockError, StateLock};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,8 +101,9 @@ fn start_workers(
 ) -> JoinSet<Result<(), Stopped>> {
     let mut workers = JoinSet::new();
     let own = || Arc::clone(shell);
-    let (heartbeats, polls, posts, drift, observed, memory) =
-        (own(), own(), own(), own(), own(), own());
+    let (heartbeats, polls, posts, drift, observed, memory, local) =
+        (own(), own(), own(), own(), own(), own(), own());
+    workers.spawn(async move { local::run(&local).await });
     workers.spawn(async move { heartbeat::run(&heartbeats).await });
     workers.spawn(async move { poll::run(&polls).await });
     workers.spawn(async move { post::run(&posts).await });

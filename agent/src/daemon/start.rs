@@ -25,7 +25,8 @@ use crate::exit::{Exit, Failure};
 use crate::identity::Identity;
 use crate::journal::{Journal, JournalError, RawJournal, Stored};
 use crate::probes::{CheckRunner, LocalChecks, RootExec};
-use crate::resources::status::{StatusChange, Tracked};
+use crate::resources::host::HostSettings;
+use crate::resources::status::StatusChange;
 use crate::snapshot::{self, Snapshot, SnapshotError, SnapshotFile};
 
 /// The most bytes of closures and assets that are kept.
@@ -75,15 +76,13 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     let root_exec = if settings.allow_root_exec { RootExec::Allowed } else { RootExec::Refused };
     let checks: Arc<dyn CheckRunner> =
         Arc::new(LocalChecks::new(settings.root.clone(), root_exec).map_err(failed)?);
-    let setup = live_setup(&settings.root, &settings.state_dir, cache.clone(), checks.clone());
-    let (activator, changes) = Activator::open(setup, Arc::new(clock::wall)).map_err(failed)?;
+    let (root, state_dir) = (&settings.root, &settings.state_dir);
+    let host = HostSettings { shell_jobs: settings.shell_jobs, clock: Arc::new(clock::wall) };
+    let setup = live_setup(root, state_dir, cache.clone(), checks.clone(), host);
+    let (activator, changes) = Activator::open(setup).map_err(failed)?;
     let restored = restore(&identity, &trust, &cache, &activator, stored)?;
     let snapshot = loaded.snapshot.clone().unwrap_or_default();
-    let tracked = snapshot.resources.iter();
-    let tracked = tracked.map(|(id, entry)| {
-        (id.clone(), Tracked { kind: entry.kind, status: entry.status.clone() })
-    });
-    activator.statuses().restore(tracked.collect());
+    activator.statuses().restore(snapshot.tracked());
     Ok(Start {
         _lock: lock,
         identity,

@@ -1,4 +1,4 @@
-//! `status`, `resources`, `journal`: reading the state folder, whether the agent runs or not. Nothing
+//! `status`, `resources`, `journal`, `explain`: reading the state folder, whether the agent runs or not. Nothing
 //! is written.
 
 mod show;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use wavegate_proto::ids::RolloutId;
 use wavegate_state_machine::agent::StoredEntry;
 
-use crate::config::{JournalArgs, ReadArgs, default_state_dir};
+use crate::config::{ExplainArgs, JournalArgs, ReadArgs, default_state_dir};
 use crate::current::Current;
 use crate::exit::{Exit, Failure};
 use crate::journal::{Journal, JournalError, RawJournal};
@@ -79,12 +79,16 @@ fn is_unanswered(stored: &StoredEntry) -> bool {
 /// # Errors
 /// When the state folder cannot be read.
 pub fn resources(args: &ReadArgs) -> Result<(), Failure> {
+    print(args, &Value::Array(list(args)?), show::resources)
+}
+
+fn list(args: &ReadArgs) -> Result<Vec<Value>, Failure> {
     let loaded = snapshot::peek(&state_dir(args)).map_err(|error| match error {
         SnapshotError::NewerVersion { .. } => Failure::new(Exit::StateUnusable, error),
         SnapshotError::Io(_) => failed(error),
     })?;
     let resources = loaded.snapshot.unwrap_or_default().resources;
-    let list: Result<Vec<Value>, Failure> = resources
+    resources
         .into_iter()
         .map(|(id, entry)| {
             let mut item = serde_json::to_value(&entry.status).map_err(failed)?;
@@ -92,8 +96,24 @@ pub fn resources(args: &ReadArgs) -> Result<(), Failure> {
             item["kind"] = json!(entry.kind);
             Ok(item)
         })
-        .collect();
-    print(args, &Value::Array(list?), show::resources)
+        .collect()
+}
+
+/// Says of each resource, or of one with its log, what is done about it and why not.
+///
+/// # Errors
+/// When the state folder cannot be read; exit code 2 for an unknown resource.
+pub fn explain(args: &ExplainArgs) -> Result<(), Failure> {
+    let all = list(&args.read)?;
+    let Some(wanted) = &args.id else {
+        return print(&args.read, &Value::Array(all), show::reasons);
+    };
+    let found = all.into_iter().find(|item| item["id"] == wanted.as_str());
+    let found = found.ok_or_else(|| {
+        Failure::new(Exit::Usage, format!("find resource {wanted:?}"))
+            .hint("`wavegate-agent resources` lists them")
+    })?;
+    print(&args.read, &found, show::reason)
 }
 
 /// Shows what the agent did, in order.

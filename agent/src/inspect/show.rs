@@ -56,6 +56,44 @@ pub(super) fn resources(document: &Value) -> String {
     out
 }
 
+/// One line a resource: what was decided, and what stands in the way.
+pub(super) fn reasons(document: &Value) -> String {
+    let mut out = String::new();
+    for resource in items(document) {
+        let [id, decision, status] = ["id", "decision", "status"].map(|key| text(&resource[key]));
+        line(&mut out, format_args!("{id:<24} {decision:<8} {status:<10} {}", why(resource)));
+    }
+    out
+}
+
+fn why(resource: &Value) -> String {
+    let told =
+        [("blocker", "waits for"), ("error", "failed:"), ("retry_after", "tried again after")];
+    let of = |(key, word): (&str, &str)| Some(format!("{word} {}", resource[key].as_str()?));
+    let mut reasons: Vec<String> = told.into_iter().filter_map(of).collect();
+    if let Some(drift) = resource["drift"].as_str().filter(|drift| *drift != "ok") {
+        reasons.push(format!("drift {drift}"));
+    }
+    if reasons.is_empty() { "as it should be".to_owned() } else { reasons.join("; ") }
+}
+
+/// One resource with its log.
+pub(super) fn reason(resource: &Value) -> String {
+    let mut out = String::new();
+    let [id, kind, status, since, decision] =
+        ["id", "kind", "status", "since", "decision"].map(|key| text(&resource[key]));
+    line(&mut out, format_args!("{id} ({kind}) is {status} since {since}"));
+    line(&mut out, format_args!("decision {decision}: {}", why(resource)));
+    let actor = &resource["actor"];
+    let (who, source) = (text(&actor["identity"]), text(&actor["source"]));
+    line(&mut out, format_args!("last worked on for {who} ({source})"));
+    for entry in items(&resource["log"]) {
+        let [ts, event, source] = ["ts", "event", "source"].map(|key| text(&entry[key]));
+        line(&mut out, format_args!("  {ts} {event} ({source})"));
+    }
+    out
+}
+
 pub(super) fn journal(document: &Value) -> String {
     let mut out = String::new();
     for entry in items(document) {

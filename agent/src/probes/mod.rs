@@ -19,6 +19,7 @@ use wavegate_proto::event::ProbeOutcome;
 
 pub use scheduler::{ProbeReport, Scheduler};
 
+use crate::process::Program;
 use crate::resources::accounts::Accounts;
 
 /// The most bytes of a body, or of a program's output, that are looked at.
@@ -99,13 +100,13 @@ impl CheckRunner for LocalChecks {
                 }
                 Check::Tcp { address } => within(timeout, tcp::ask(address)).await,
                 Check::Exec { argv, env, user, expect_exit } => {
-                    let program = exec::Program {
-                        argv,
-                        env,
-                        root: &self.root,
-                        identity: exec::identity(&self.accounts, user, self.root_exec),
+                    let user = match exec::identity(&self.accounts, user, self.root_exec) {
+                        Ok(user) => user,
+                        Err(reason) => return CheckResult::fail(reason),
                     };
-                    exec::ask(program, *expect_exit, timeout).await
+                    let (root, keep_bytes) = (self.root.as_path(), MAX_OUTPUT_BYTES);
+                    let program = Program { argv, env, root, user, timeout, keep_bytes };
+                    exec::ask(program, *expect_exit).await
                 }
             }
         })

@@ -1,11 +1,11 @@
 //! Users and groups of this host by name, read from `/etc/passwd` and `/etc/group`.
 //!
-//! They are always the machine's own, also when the agent works under another `--root`: the ids end
-//! up in inodes and processes of this machine.
+//! Under another `--root`, its accounts are asked first, then the machine's own: the ids end up in
+//! inodes of this machine either way.
 //! Not here: accounts from a directory service, which the agent does not ask.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::ResourceError;
 
@@ -21,19 +21,25 @@ pub struct User {
 /// Where accounts are looked up. Read anew each time, so a user made a moment ago is found.
 #[derive(Debug, Clone)]
 pub struct Accounts {
-    folder: PathBuf,
+    folders: Vec<PathBuf>,
 }
 
 impl Default for Accounts {
     fn default() -> Self {
-        Self::in_folder("/etc")
+        Self { folders: vec![PathBuf::from("/etc")] }
     }
 }
 
 impl Accounts {
-    /// Reads `passwd` and `group` of this folder.
-    pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+    /// Those of `root`, then the machine's own.
+    #[must_use]
+    pub fn below(root: &Path) -> Self {
+        let own = Self::default();
+        let below = root.join("etc");
+        if own.folders.contains(&below) {
+            return own;
+        }
+        Self { folders: [vec![below], own.folders].concat() }
     }
 
     /// The user of this name.
@@ -83,7 +89,9 @@ impl Accounts {
     }
 
     fn find<T>(&self, file: &str, pick: impl Fn(&[&str]) -> Option<T>) -> Option<T> {
-        let text = fs::read_to_string(self.folder.join(file)).ok()?;
-        text.lines().find_map(|line| pick(&line.split(':').collect::<Vec<_>>()))
+        self.folders.iter().find_map(|folder| {
+            let text = fs::read_to_string(folder.join(file)).ok()?;
+            text.lines().find_map(|line| pick(&line.split(':').collect::<Vec<_>>()))
+        })
     }
 }

@@ -5,11 +5,10 @@
 
 use std::sync::Arc;
 
-use wavegate_proto::artifact::bundle::Bundle;
+use wavegate_proto::artifact::bundle::{Bundle, Holding};
 use wavegate_proto::wire::resource::ResourceKind;
 
 use super::error::ResourceError;
-use super::graph::path_of;
 use super::host::Host;
 use super::kind::{self, Removal};
 use super::owned::OwnedEntry;
@@ -35,11 +34,7 @@ pub(crate) async fn collect(
     bundle: &Bundle,
     sweep: Sweep,
 ) -> Result<(), ResourceError> {
-    let wanted: Vec<(&str, ResourceKind)> = bundle
-        .resources
-        .iter()
-        .filter_map(|resource| Some((path_of(&resource.spec)?, resource.spec.kind())))
-        .collect();
+    let wanted = wanted_by(bundle);
     let mut entries = host.owned().entries();
     entries.retain(|entry| match sweep {
         Sweep::InTheWay => is_in_the_way(entry, &wanted),
@@ -79,17 +74,21 @@ fn is_below(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
+/// Everything that a bundle keeps on a host.
+pub(crate) fn wanted_by(bundle: &Bundle) -> Vec<Holding> {
+    bundle.resources.iter().flat_map(|resource| resource.spec.holdings()).collect()
+}
+
 /// A path is wanted when the bundle names it, a folder also when the bundle names something in it.
-pub(crate) fn is_wanted(entry: &OwnedEntry, wanted: &[(&str, ResourceKind)]) -> bool {
-    let named = |(path, kind): &(&str, ResourceKind)| *path == entry.path && *kind == entry.kind;
-    let holds = |(path, _): &(&str, ResourceKind)| {
-        entry.kind == ResourceKind::Directory && is_below(path, &entry.path)
-    };
+pub(crate) fn is_wanted(entry: &OwnedEntry, wanted: &[Holding]) -> bool {
+    let named = |one: &Holding| one.name == entry.path && one.kind == entry.kind;
+    let holds =
+        |one: &Holding| entry.kind == ResourceKind::Directory && is_below(&one.name, &entry.path);
     wanted.iter().any(|one| named(one) || holds(one))
 }
 
-fn is_in_the_way(entry: &OwnedEntry, wanted: &[(&str, ResourceKind)]) -> bool {
-    wanted.iter().any(|(path, kind)| {
+fn is_in_the_way(entry: &OwnedEntry, wanted: &[Holding]) -> bool {
+    wanted.iter().any(|Holding { name: path, kind }| {
         (*path == entry.path && *kind != entry.kind)
             || (*kind == ResourceKind::File && is_below(&entry.path, path))
             || (entry.kind == ResourceKind::File && is_below(path, &entry.path))

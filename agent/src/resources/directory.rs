@@ -11,10 +11,10 @@ use std::sync::Arc;
 use serde_json::json;
 use wavegate_proto::artifact::bundle::DirectorySpec;
 use wavegate_proto::ids::ResourceId;
-use wavegate_proto::wire::resource::{Drift, Operation, ResourceKind};
+use wavegate_proto::wire::resource::{Operation, ResourceKind};
 
 use super::error::{Doing as _, ResourceError};
-use super::file::wanted_attributes;
+use super::file::{differing_attributes, wanted_attributes};
 use super::host::Host;
 use super::kind::{Kind, Observed, Removal, on_thread, put_back};
 use super::original::Original;
@@ -58,10 +58,9 @@ fn observe(host: &Host, spec: &DirectorySpec) -> Result<Observed, ResourceError>
     let attributes = attributes_of(host, spec)?;
     let folder = match host.root().folder(&spec.path) {
         Ok(Some(folder)) => folder,
-        Ok(None) => return Ok(Observed { drift: Drift::Missing, detail: json!({}) }),
+        Ok(None) => return Ok(Observed::missing()),
         Err(ResourceError::UnexpectedType { found, .. }) => {
-            let detail = json!({ "found": found });
-            return Ok(Observed { drift: Drift::Changed, detail });
+            return Ok(Observed::unlike(found, "a folder"));
         }
         Err(error) => return Err(error),
     };
@@ -71,8 +70,7 @@ fn observe(host: &Host, spec: &DirectorySpec) -> Result<Observed, ResourceError>
         "owner": host.accounts().user_name(stat.st_uid),
         "group": host.accounts().group_name(stat.st_gid),
     });
-    let drift = if attributes.match_stat(&stat) { Drift::Ok } else { Drift::Changed };
-    Ok(Observed { drift, detail })
+    Ok(Observed::compared(differing_attributes(host, &stat, attributes), detail))
 }
 
 fn reconcile(

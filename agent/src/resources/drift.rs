@@ -11,11 +11,12 @@ use wavegate_proto::ids::ResourceId;
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::resource::{Drift, Operation, ResourceKind};
 
-use super::collect::is_wanted;
+use super::collect::{is_wanted, wanted_by};
+use super::difference::Difference;
 use super::engine::Engine;
 use super::error::ResourceError;
-use super::graph::{Graph, path_of};
-use super::kind;
+use super::graph::Graph;
+use super::kind::{self, Observed};
 use super::status::Charge;
 
 /// The wait after the first failed correction.
@@ -35,6 +36,8 @@ pub enum Finding {
         drift: Drift,
         /// What is there, typed by kind.
         detail: serde_json::Value,
+        /// In what it differs.
+        differs: Vec<Difference>,
     },
     /// It could not be looked at; that says nothing about how it is.
     Unobservable {
@@ -98,20 +101,19 @@ impl Engine {
             let finding = match kind::observe(&self.host, resource).await {
                 Ok(seen) => {
                     self.statuses.drifted(&resource.id, kind, charge, seen.drift);
-                    Finding::Seen { kind, drift: seen.drift, detail: seen.detail }
+                    let Observed { drift, detail, differs } = seen;
+                    Finding::Seen { kind, drift, detail, differs }
                 }
                 Err(error) => Finding::Unobservable { error: error.to_string() },
             };
             findings.insert(resource.id.clone(), finding);
         }
-        let paths = |r: &'_ Resource| path_of(&r.spec).map(|p| (p.to_owned(), r.spec.kind()));
-        let wanted: Vec<(String, ResourceKind)> =
-            bundle.resources.iter().filter_map(paths).collect();
-        let wanted: Vec<_> = wanted.iter().map(|(path, kind)| (path.as_str(), *kind)).collect();
+        let wanted = wanted_by(bundle);
         for entry in self.host.owned().entries() {
             if !is_wanted(&entry, &wanted) {
                 let detail = serde_json::json!({ "path": entry.path });
-                let orphan = Finding::Seen { kind: entry.kind, drift: Drift::Orphaned, detail };
+                let (kind, drift, differs) = (entry.kind, Drift::Orphaned, Vec::new());
+                let orphan = Finding::Seen { kind, drift, detail, differs };
                 findings.entry(entry.resource).or_insert(orphan);
             }
         }
@@ -155,6 +157,11 @@ impl Corrections {
             corrections.insert(resource.id.clone(), correction);
         }
         Ok(corrections)
+    }
+
+    /// Forgets that corrections of `id` failed: the next one is not put off.
+    pub fn forget(&mut self, id: &ResourceId) {
+        self.failures.remove(id);
     }
 
     async fn correct_one(

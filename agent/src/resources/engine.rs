@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use wavegate_proto::artifact::bundle::{Bundle, Dependency, Resource, ResourceSpec};
+use wavegate_proto::ids::ResourceId;
 use wavegate_proto::wire::agent::ResourceRef;
 use wavegate_proto::wire::resource::Drift;
 
@@ -54,6 +55,8 @@ pub struct Pass {
     pub limits: Limits,
     /// What other hosts have completed.
     pub satisfied: watch::Receiver<BTreeSet<ResourceRef>>,
+    /// Only this resource and what it needs.
+    pub only: Option<ResourceId>,
 }
 
 impl Engine {
@@ -92,10 +95,12 @@ impl Engine {
                 first.get_or_insert(error);
             }
         }
-        match first {
-            Some(error) => Err(error),
-            None => Graph::of(bundle),
+        if let Some(error) = first {
+            return Err(error);
         }
+        let graph = Graph::of(bundle)?;
+        self.host.permits(bundle)?;
+        Ok(graph)
     }
 
     /// Brings every resource to its wanted state.
@@ -119,6 +124,8 @@ enum Node {
     },
     Running,
     Done,
+    /// No part of this pass.
+    Left,
     /// Failed, or blocked by something that failed.
     Out,
 }
@@ -137,9 +144,15 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     async fn new(engine: &'a Engine, pass: Pass, graph: Graph) -> Self {
         let mut nodes = Vec::with_capacity(pass.bundle.resources.len());
-        for resource in &pass.bundle.resources {
+        let scope = graph.scope(&pass.bundle, pass.only.as_ref());
+        for (position, resource) in pass.bundle.resources.iter().enumerate() {
+            if !scope.contains(&position) {
+                nodes.push(Node::Left);
+                continue;
+            }
             engine.statuses.pending(&resource.id, resource.spec.kind(), &pass.charge);
-            let remote = remote_needs(engine, resource).await;
+            let group = graph.group(position).map(|group| &pass.bundle.resources[group]);
+            let remote = remote_needs(engine, resource, group).await;
             nodes.push(Node::Waiting { remote, since: None });
         }
         let ends_at = Instant::now() + pass.limits.activation;
@@ -267,12 +280,24 @@ impl<'a> Run<'a> {
             }
             let Node::Waiting { remote, .. } = &self.nodes[position] else { continue };
             let done = |need: &usize| matches!(self.nodes[*need], Node::Done);
-            if remote.is_empty() && self.graph.needs(position).iter().all(done) {
+            let is_ready = remote.is_empty() && self.graph.needs(position).iter().all(done);
+            if is_ready && !self.is_group_busy(position) {
                 self.start(position);
             } else if at_once == 1 {
                 return;
             }
         }
+    }
+
+    /// Whether as many of the resource's group are worked on as the group lets be at once.
+    fn is_group_busy(&self, position: usize) -> bool {
+        let Some(group) = self.graph.group(position) else { return false };
+        let ResourceSpec::ResourceGroup(spec) = &self.resource(group).spec else { return false };
+        let is_running = |at: &usize| {
+            matches!(self.nodes[*at], Node::Running) && self.graph.group(*at) == Some(group)
+        };
+        let running = (0..self.nodes.len()).filter(is_running).count();
+        spec.max_parallel.is_some_and(|at_once| running >= at_once as usize)
     }
 
     fn start(&mut self, position: usize) {
@@ -294,7 +319,7 @@ impl<'a> Run<'a> {
         let patience = self.pass.limits.awaiting;
         let waits = self.nodes.iter().filter_map(|node| match node {
             Node::Waiting { remote, since } if !remote.is_empty() => *since,
-            Node::Waiting { .. } | Node::Running | Node::Done | Node::Out => None,
+            Node::Waiting { .. } | Node::Running | Node::Done | Node::Left | Node::Out => None,
         });
         let give_up_at = waits.min().map_or_else(Instant::now, |since| since + patience);
         tokio::select! {
@@ -317,11 +342,15 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What a resource needs of other hosts. One that is as it should be needs nothing any more.
-async fn remote_needs(engine: &Engine, resource: &Resource) -> Vec<ResourceRef> {
-    let remote: Vec<ResourceRef> = resource
-        .depends_on
-        .iter()
+/// What a resource, or the group it is in, needs of other hosts. One that is as it should be needs
+/// nothing any more.
+async fn remote_needs(
+    engine: &Engine,
+    resource: &Resource,
+    group: Option<&Resource>,
+) -> Vec<ResourceRef> {
+    let needs = group.into_iter().chain([resource]).flat_map(|resource| &resource.depends_on);
+    let remote: Vec<ResourceRef> = needs
         .filter_map(|dependency| match dependency {
             Dependency::Here(_) => None,
             Dependency::There { host, resource } => {

@@ -6,6 +6,7 @@ use std::io;
 
 use wavegate_proto::event::FailureClass;
 use wavegate_proto::ids::{BlobId, ResourceId};
+use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::agent::ResourceRef;
 
 /// Why a resource could not be brought to, or shown to be in, its wanted state.
@@ -70,6 +71,54 @@ pub enum ResourceError {
         what: &'static str,
         /// The name.
         name: String,
+    },
+    /// The root has no accounts.
+    #[error("there is no {path} to keep accounts in")]
+    NoAccountFile {
+        /// The file that is missing.
+        path: String,
+    },
+    /// Another account has the id.
+    #[error("another {what} has the id {id}")]
+    AccountConflict {
+        /// `user` or `group`.
+        what: &'static str,
+        /// The id.
+        id: u32,
+    },
+    /// All ids for accounts of the system are taken.
+    #[error("no id from 100 to 999 is free")]
+    NoFreeId,
+    /// The host does not let bundles run programs.
+    #[error("resource {id} is a shell job, and this host runs none (--allow-shell-jobs)")]
+    ShellJobsRefused {
+        /// The resource.
+        id: ResourceId,
+    },
+    /// The program could not be started, and has done nothing.
+    #[error("the job could not be started: {why}")]
+    JobNotStarted {
+        /// Why.
+        why: String,
+    },
+    /// The program ended otherwise than with 0.
+    #[error("the job failed: {why}")]
+    JobFailed {
+        /// How it ended, and its last words.
+        why: String,
+    },
+    /// The program was killed.
+    #[error("the job was killed: its time was over")]
+    JobTimedOut,
+    /// The agent or the host went down while the program ran.
+    #[error(
+        "the job was cut off after {started_at}, and nobody knows how far it came: look, then `wavegate-agent reset {id}` lets it run again"
+    )]
+    JobInterrupted {
+        /// The resource.
+        id: ResourceId,
+        /// When it was started.
+        started_at: Timestamp,
     },
     /// An asset that should be in the cache is not.
     #[error("asset {asset} is not in the cache")]
@@ -145,15 +194,23 @@ impl ResourceError {
         match self {
             Self::UnknownKind { .. }
             | Self::UnsupportedSchema { .. }
+            | Self::ShellJobsRefused { .. }
             | Self::ForeignLink { .. } => FailureClass::Policy,
             Self::BadBundle { .. }
             | Self::ParentMissing { .. }
             | Self::UnexpectedType { .. }
             | Self::UnknownAccount { .. }
+            | Self::AccountConflict { .. }
+            | Self::JobNotStarted { .. }
+            | Self::JobFailed { .. }
+            | Self::JobTimedOut
             | Self::GateFailed { .. } => FailureClass::Artifact,
             Self::AssetMissing { .. } => FailureClass::Network,
             Self::DiskFull { .. }
             | Self::AssetCorrupt { .. }
+            | Self::NoAccountFile { .. }
+            | Self::NoFreeId
+            | Self::JobInterrupted { .. }
             | Self::SavedMissing { .. }
             | Self::AwaitTimeout { .. }
             | Self::OutOfTime { .. }
@@ -174,6 +231,14 @@ impl ResourceError {
             Self::UnexpectedType { .. } => "unexpected-type",
             Self::ForeignLink { .. } => "foreign-symlink",
             Self::UnknownAccount { .. } => "unknown-account",
+            Self::NoAccountFile { .. } => "no-accounts",
+            Self::AccountConflict { .. } => "account-conflict",
+            Self::NoFreeId => "no-free-id",
+            Self::ShellJobsRefused { .. } => "shell-jobs-refused",
+            Self::JobNotStarted { .. } => "job-not-started",
+            Self::JobFailed { .. } => "job-failed",
+            Self::JobTimedOut => "job-timeout",
+            Self::JobInterrupted { .. } => "job-interrupted",
             Self::AssetMissing { .. } => "asset-missing",
             Self::AssetCorrupt { .. } => "asset-corrupt",
             Self::SavedMissing { .. } => "saved-missing",

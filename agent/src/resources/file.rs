@@ -9,12 +9,16 @@ use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 
+use rustix::fs::Stat;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use wavegate_proto::artifact::bundle::{FileContent, FileSpec, parse_mode};
+use wavegate_proto::artifact::bundle::{
+    FileContent, FileSpec, MAX_INLINE_CONTENT_BYTES, parse_mode,
+};
 use wavegate_proto::ids::{BlobId, ResourceId, Sha256Hash};
-use wavegate_proto::wire::resource::{Drift, Operation, ResourceKind};
+use wavegate_proto::wire::resource::{Operation, ResourceKind};
 
+use super::difference::Difference;
 use super::directory::MakeParents;
 use super::error::{Doing as _, ResourceError};
 use super::host::Host;
@@ -80,29 +84,66 @@ fn digest_at(place: &Place) -> Result<Sha256Hash, ResourceError> {
 
 fn observe(host: &Host, spec: &FileSpec) -> Result<Observed, ResourceError> {
     let attributes = attributes_of(host, spec)?;
-    let missing = Observed { drift: Drift::Missing, detail: json!({}) };
     let place = match host.root().place(&spec.path) {
         Ok(place) => place,
-        Err(ResourceError::ParentMissing { .. }) => return Ok(missing),
+        Err(ResourceError::ParentMissing { .. }) => return Ok(Observed::missing()),
         Err(error) => return Err(error),
     };
     let stat = match place.look()? {
-        Found::Absent => return Ok(missing),
+        Found::Absent => return Ok(Observed::missing()),
         Found::File(stat) => stat,
         other @ (Found::Folder(_) | Found::Link(_) | Found::Other) => {
-            let detail = json!({ "found": other.describe() });
-            return Ok(Observed { drift: Drift::Changed, detail });
+            return Ok(Observed::unlike(other.describe(), "a file"));
         }
     };
     let digest = digest_at(&place)?;
-    let same = digest == wanted_digest(spec) && attributes.match_stat(&stat);
+    let mut differs = differing_attributes(host, &stat, attributes);
+    if digest != wanted_digest(spec) {
+        differs.insert(0, content_difference(&place, &spec.content, digest, wanted_digest(spec)));
+    }
     let detail = json!({
         "digest": BlobId(digest).to_string(),
         "mode": format!("{:04o}", stat.st_mode & 0o7777),
         "owner": host.accounts().user_name(stat.st_uid),
         "group": host.accounts().group_name(stat.st_gid),
     });
-    Ok(Observed { drift: if same { Drift::Ok } else { Drift::Changed }, detail })
+    Ok(Observed::compared(differs, detail))
+}
+
+/// In which attributes something differs.
+pub(crate) fn differing_attributes(
+    host: &Host,
+    stat: &Stat,
+    wanted: Attributes,
+) -> Vec<Difference> {
+    let mode = |bits: u32| format!("{bits:04o}");
+    let (user, group) = (|id| host.accounts().user_name(id), |id| host.accounts().group_name(id));
+    let owner = wanted.uid.filter(|uid| *uid != stat.st_uid);
+    let owner = owner.map(|uid| Difference::new("owner", Some(user(stat.st_uid)), Some(user(uid))));
+    let of_group = wanted.gid.filter(|gid| *gid != stat.st_gid);
+    let of_group =
+        of_group.map(|gid| Difference::new("group", Some(group(stat.st_gid)), Some(group(gid))));
+    let bits = Difference::between("mode", &mode(stat.st_mode & 0o7777), &mode(wanted.mode));
+    [bits, owner, of_group].into_iter().flatten().collect()
+}
+
+fn content_difference(
+    place: &Place,
+    content: &FileContent,
+    is: Sha256Hash,
+    wanted: Sha256Hash,
+) -> Difference {
+    let hash = |hash| Some(BlobId(hash).to_string());
+    let difference = Difference::new("content", hash(is), hash(wanted));
+    let FileContent::Inline(text) = content else { return difference };
+    let mut found = Vec::new();
+    let read = place
+        .open_file()
+        .map(|file| file.take(MAX_INLINE_CONTENT_BYTES as u64 + 1).read_to_end(&mut found));
+    match read {
+        Ok(Ok(_)) => difference.with_lines(&found, text.as_bytes()),
+        Ok(Err(_)) | Err(_) => difference,
+    }
 }
 
 fn reconcile(host: &Host, id: &ResourceId, spec: &FileSpec) -> Result<Operation, ResourceError> {

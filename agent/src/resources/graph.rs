@@ -1,12 +1,12 @@
 //! The order of a bundle's resources: dependencies first, otherwise as written.
 //!
-//! Not here: dependencies on other hosts (see `engine`), which do not order anything in a bundle.
+//! A group comes after its members, and its members after what the group depends on.
+//! Not here: dependencies on other hosts (see `engine`), which do not order anything in a bundle; what
+//! makes a bundle contradict itself (see `Bundle::check`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use petgraph::algo::tarjan_scc;
-use petgraph::graph::{DiGraph, NodeIndex};
-use wavegate_proto::artifact::bundle::{Bundle, Dependency, ResourceSpec};
+use wavegate_proto::artifact::bundle::{Bundle, BundleError, ResourceSpec};
 use wavegate_proto::ids::ResourceId;
 
 use super::error::ResourceError;
@@ -16,32 +16,35 @@ use super::error::ResourceError;
 pub struct Graph {
     order: Vec<usize>,
     needs: Vec<Vec<usize>>,
+    groups: Vec<Option<usize>>,
 }
 
 impl Graph {
     /// Orders the resources of `bundle`.
     ///
     /// # Errors
-    /// When an id or a path is there twice, a dependency names nothing, or dependencies run in a
-    /// circle.
+    /// When the bundle contradicts itself, as when dependencies run in a circle.
     pub fn of(bundle: &Bundle) -> Result<Self, ResourceError> {
-        let positions = positions(bundle)?;
-        check_paths(bundle)?;
-        let mut needs = Vec::with_capacity(bundle.resources.len());
-        for resource in &bundle.resources {
-            let mut own = Vec::new();
-            for dependency in &resource.depends_on {
-                let Dependency::Here(id) = dependency else { continue };
-                let position = positions.get(id).ok_or_else(|| ResourceError::BadBundle {
-                    reason: "unknown-dependency",
-                    what: format!("resource {} depends on {id}, which is not there", resource.id),
-                })?;
-                own.push(*position);
+        bundle.check()?;
+        let positions: BTreeMap<&ResourceId, usize> =
+            bundle.resources.iter().enumerate().map(|(at, resource)| (&resource.id, at)).collect();
+        let at = |ids: &mut dyn Iterator<Item = &ResourceId>| -> Vec<usize> {
+            ids.filter_map(|id| positions.get(id).copied()).collect()
+        };
+        let own = bundle.resources.iter().map(|resource| at(&mut resource.needs_here()));
+        let mut needs: Vec<Vec<usize>> = own.collect();
+        let mut groups = vec![None; needs.len()];
+        for (position, resource) in bundle.resources.iter().enumerate() {
+            let ResourceSpec::ResourceGroup(group) = &resource.spec else { continue };
+            let needs_of_group = needs[position].clone();
+            let members = at(&mut group.members.iter());
+            for member in &members {
+                groups[*member] = Some(position);
+                needs[*member].extend(&needs_of_group);
             }
-            needs.push(own);
+            needs[position].extend(members);
         }
-        refuse_circles(bundle, &needs)?;
-        Ok(Self { order: sorted(&needs), needs })
+        Ok(Self { order: sorted(&needs), needs, groups })
     }
 
     /// Every position, in the order in which to start.
@@ -55,64 +58,47 @@ impl Graph {
     pub fn needs(&self, position: usize) -> &[usize] {
         &self.needs[position]
     }
-}
 
-fn positions(bundle: &Bundle) -> Result<BTreeMap<&ResourceId, usize>, ResourceError> {
-    let mut positions = BTreeMap::new();
-    for (position, resource) in bundle.resources.iter().enumerate() {
-        if positions.insert(&resource.id, position).is_some() {
-            return Err(ResourceError::BadBundle {
-                reason: "duplicate-resource",
-                what: format!("resource {} is there twice", resource.id),
-            });
+    /// The position of the group this one is a member of.
+    #[must_use]
+    pub fn group(&self, position: usize) -> Option<usize> {
+        self.groups[position]
+    }
+
+    /// Every position that a pass works on: all, or `only` that resource and what it needs.
+    #[must_use]
+    pub fn scope(&self, bundle: &Bundle, only: Option<&ResourceId>) -> BTreeSet<usize> {
+        let Some(only) = only else { return self.order.iter().copied().collect() };
+        let mut found = BTreeSet::new();
+        let mut open: Vec<usize> =
+            bundle.resources.iter().position(|resource| resource.id == *only).into_iter().collect();
+        while let Some(next) = open.pop() {
+            if found.insert(next) {
+                open.extend(self.needs(next));
+            }
         }
-    }
-    Ok(positions)
-}
-
-/// The path a resource keeps, for the kinds that keep one.
-#[must_use]
-pub fn path_of(spec: &ResourceSpec) -> Option<&str> {
-    match spec {
-        ResourceSpec::File(file) => Some(&file.path),
-        ResourceSpec::Directory(directory) => Some(&directory.path),
-        ResourceSpec::Unknown { .. } => None,
+        found
     }
 }
 
-fn check_paths(bundle: &Bundle) -> Result<(), ResourceError> {
-    let mut seen = BTreeSet::new();
-    for path in bundle.resources.iter().filter_map(|resource| path_of(&resource.spec)) {
-        if !seen.insert(path) {
-            return Err(ResourceError::BadBundle {
-                reason: "duplicate-path",
-                what: format!("path {path} is there twice"),
-            });
-        }
+impl From<BundleError> for ResourceError {
+    fn from(error: BundleError) -> Self {
+        let reason = match &error {
+            BundleError::Schema(_) => "unsupported-schema",
+            BundleError::TooLarge | BundleError::Json(_) | BundleError::Shape(_) => "bad-json",
+            BundleError::TooMany | BundleError::NoParallel => "bad-bundle",
+            BundleError::DuplicateResource(_) | BundleError::DuplicateProbe(_) => {
+                "duplicate-resource"
+            }
+            BundleError::DuplicateHolding { .. } => "duplicate-holding",
+            BundleError::UnknownDependency { .. } => "unknown-dependency",
+            BundleError::UnknownMember { .. }
+            | BundleError::GroupInGroup(_)
+            | BundleError::InTwoGroups(_) => "bad-group",
+            BundleError::Cycle(_) => "dependency-cycle",
+        };
+        Self::BadBundle { reason, what: error.to_string() }
     }
-    Ok(())
-}
-
-fn refuse_circles(bundle: &Bundle, needs: &[Vec<usize>]) -> Result<(), ResourceError> {
-    let mut graph = DiGraph::<usize, ()>::new();
-    let nodes: Vec<NodeIndex> = (0..needs.len()).map(|position| graph.add_node(position)).collect();
-    for (position, own) in needs.iter().enumerate() {
-        for need in own {
-            graph.add_edge(nodes[*need], nodes[position], ());
-        }
-    }
-    let on_itself = |nodes: &[NodeIndex]| nodes.iter().any(|n| graph.contains_edge(*n, *n));
-    let components = tarjan_scc(&graph);
-    let Some(circle) = components.iter().find(|c| c.len() > 1 || on_itself(c)) else {
-        return Ok(());
-    };
-    let mut ids: Vec<&str> =
-        circle.iter().map(|node| bundle.resources[graph[*node]].id.as_str()).collect();
-    ids.sort_unstable();
-    Err(ResourceError::BadBundle {
-        reason: "dependency-cycle",
-        what: format!("resources depend on each other in a circle: {}", ids.join(", ")),
-    })
 }
 
 /// Of all that could come next, always the one written first.

@@ -2,21 +2,27 @@
 //!
 //! Not here: decisions of any sort.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use wavegate_proto::artifact::bundle::{Bundle, Resource, ResourceSpec};
+use wavegate_proto::time::Timestamp;
+
 use super::accounts::Accounts;
 use super::change::ChangeMark;
 use super::error::{Doing as _, ResourceError};
+use super::jobs::Jobs;
 use super::owned::{Owned, OwnedError};
 use super::place::{Found, Place};
 use super::root::{Attributes, Root};
+use super::shell_job::ShellJobs;
+use super::status::WallClock;
 use super::steps::Steps;
 use crate::cache::Cache;
 
 /// The host as the resource engine sees it.
-#[derive(Debug)]
 pub struct Host {
     root: Root,
     accounts: Accounts,
@@ -24,8 +30,34 @@ pub struct Host {
     owned: Owned,
     mark: ChangeMark,
     steps: Arc<dyn Steps>,
+    jobs: Jobs,
+    shell_jobs: ShellJobs,
+    clock: WallClock,
     /// Two files may need the same missing folder.
     making_folders: Mutex<()>,
+    /// Two accounts stand in the same files.
+    changing_accounts: Mutex<()>,
+}
+
+/// What the host's own configuration lets bundles do, and how late it is.
+#[derive(Clone)]
+pub struct HostSettings {
+    /// Whether shell jobs may run.
+    pub shell_jobs: ShellJobs,
+    /// The wall clock.
+    pub clock: WallClock,
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for HostSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostSettings").field("shell_jobs", &self.shell_jobs).finish_non_exhaustive()
+    }
 }
 
 /// Why the host cannot be worked on.
@@ -54,17 +86,22 @@ impl Host {
         state_dir: &Path,
         cache: Arc<Cache>,
         steps: Arc<dyn Steps>,
+        settings: HostSettings,
     ) -> Result<Self, OpenHostError> {
         let opened = Root::open(root)
             .map_err(|source| OpenHostError::Root { path: root.display().to_string(), source })?;
         Ok(Self {
             root: opened,
-            accounts: Accounts::default(),
+            accounts: Accounts::below(root),
             cache,
             owned: Owned::open(state_dir, Arc::clone(&steps))?,
             mark: ChangeMark::open(state_dir, Arc::clone(&steps)),
+            jobs: Jobs::in_state_dir(state_dir, Arc::clone(&steps)),
+            shell_jobs: settings.shell_jobs,
+            clock: settings.clock,
             steps,
             making_folders: Mutex::new(()),
+            changing_accounts: Mutex::new(()),
         })
     }
 
@@ -96,6 +133,42 @@ impl Host {
     #[must_use]
     pub fn mark(&self) -> &ChangeMark {
         &self.mark
+    }
+
+    /// Refuses what this host's own configuration does not let a bundle do.
+    ///
+    /// # Errors
+    /// [`ResourceError::ShellJobsRefused`].
+    pub fn permits(&self, bundle: &Bundle) -> Result<(), ResourceError> {
+        let is_job = |resource: &&Resource| matches!(resource.spec, ResourceSpec::ShellJob(_));
+        match bundle.resources.iter().find(is_job) {
+            Some(Resource { id, .. }) if self.shell_jobs == ShellJobs::Refused => {
+                Err(ResourceError::ShellJobsRefused { id: id.clone() })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Which jobs ran.
+    #[must_use]
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    /// Whether jobs may run.
+    #[must_use]
+    pub fn shell_jobs(&self) -> ShellJobs {
+        self.shell_jobs
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Held by whoever changes accounts.
+    pub(crate) fn changing_accounts(&self) -> &Mutex<()> {
+        &self.changing_accounts
     }
 
     /// Told of every change before it happens.

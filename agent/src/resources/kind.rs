@@ -4,17 +4,22 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use wavegate_proto::artifact::bundle::{Resource, ResourceSpec};
 use wavegate_proto::ids::ResourceId;
 use wavegate_proto::wire::resource::{Drift, Operation, ResourceKind};
 
+use super::account_group::AccountGroup;
+use super::difference::Difference;
 use super::directory::Directory;
 use super::error::ResourceError;
 use super::file::RegularFile;
 use super::host::Host;
 use super::original;
 use super::owned::OwnedEntry;
+use super::resource_group::ResourceGroup;
+use super::shell_job::ShellJob;
+use super::user::User;
 
 /// How a resource is, compared with what it should be.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +28,28 @@ pub struct Observed {
     pub drift: Drift,
     /// What is there, typed by kind.
     pub detail: Value,
+    /// In what it differs; nothing for what is missing.
+    pub differs: Vec<Difference>,
+}
+
+impl Observed {
+    /// Nothing is there.
+    pub(crate) fn missing() -> Self {
+        Self { drift: Drift::Missing, detail: json!({}), differs: Vec::new() }
+    }
+
+    /// Something is there, and differs in this.
+    pub(crate) fn compared(differs: Vec<Difference>, detail: Value) -> Self {
+        let drift = if differs.is_empty() { Drift::Ok } else { Drift::Changed };
+        Self { drift, detail, differs }
+    }
+
+    /// Something else is in its place.
+    pub(crate) fn unlike(found: &'static str, wanted: &str) -> Self {
+        let differs =
+            vec![Difference::new("type", Some(found.to_owned()), Some(wanted.to_owned()))];
+        Self::compared(differs, json!({ "found": found }))
+    }
 }
 
 /// What became of something that is no longer wanted.
@@ -72,9 +99,14 @@ pub trait Kind {
 /// # Errors
 /// When it cannot be looked at, or is of an unknown kind.
 pub async fn observe(host: &Arc<Host>, resource: &Resource) -> Result<Observed, ResourceError> {
+    let host = Arc::clone(host);
     match &resource.spec {
-        ResourceSpec::File(spec) => RegularFile::observe(Arc::clone(host), spec.clone()).await,
-        ResourceSpec::Directory(spec) => Directory::observe(Arc::clone(host), spec.clone()).await,
+        ResourceSpec::File(spec) => RegularFile::observe(host, spec.clone()).await,
+        ResourceSpec::Directory(spec) => Directory::observe(host, spec.clone()).await,
+        ResourceSpec::User(spec) => User::observe(host, spec.clone()).await,
+        ResourceSpec::AccountGroup(spec) => AccountGroup::observe(host, spec.clone()).await,
+        ResourceSpec::ResourceGroup(spec) => ResourceGroup::observe(host, spec.clone()).await,
+        ResourceSpec::ShellJob(spec) => ShellJob::observe(host, spec.clone()).await,
         ResourceSpec::Unknown { .. } => Err(unknown(resource)),
     }
 }
@@ -88,6 +120,10 @@ pub async fn reconcile(host: &Arc<Host>, resource: &Resource) -> Result<Operatio
     match &resource.spec {
         ResourceSpec::File(spec) => RegularFile::reconcile(host, id, spec.clone()).await,
         ResourceSpec::Directory(spec) => Directory::reconcile(host, id, spec.clone()).await,
+        ResourceSpec::User(spec) => User::reconcile(host, id, spec.clone()).await,
+        ResourceSpec::AccountGroup(spec) => AccountGroup::reconcile(host, id, spec.clone()).await,
+        ResourceSpec::ResourceGroup(spec) => ResourceGroup::reconcile(host, id, spec.clone()).await,
+        ResourceSpec::ShellJob(spec) => ShellJob::reconcile(host, id, spec.clone()).await,
         ResourceSpec::Unknown { .. } => Err(unknown(resource)),
     }
 }
@@ -97,9 +133,13 @@ pub async fn reconcile(host: &Arc<Host>, resource: &Resource) -> Result<Operatio
 /// # Errors
 /// When it cannot be taken away.
 pub async fn delete(host: &Arc<Host>, entry: OwnedEntry) -> Result<Removal, ResourceError> {
+    let host = Arc::clone(host);
     match entry.kind {
-        ResourceKind::File => RegularFile::delete(Arc::clone(host), entry).await,
-        ResourceKind::Directory => Directory::delete(Arc::clone(host), entry).await,
+        ResourceKind::File => RegularFile::delete(host, entry).await,
+        ResourceKind::Directory => Directory::delete(host, entry).await,
+        ResourceKind::User => User::delete(host, entry).await,
+        ResourceKind::Group => AccountGroup::delete(host, entry).await,
+        ResourceKind::ShellJob => ShellJob::delete(host, entry).await,
         ResourceKind::Unknown => Ok(Removal::LeftInPlace { why: "its kind is unknown" }),
     }
 }
@@ -107,9 +147,10 @@ pub async fn delete(host: &Arc<Host>, entry: OwnedEntry) -> Result<Removal, Reso
 /// The error for a kind this build does not know.
 #[must_use]
 pub fn unknown(resource: &Resource) -> ResourceError {
-    let why = match &resource.spec {
-        ResourceSpec::Unknown { reason, .. } => reason.clone(),
-        ResourceSpec::File(_) | ResourceSpec::Directory(_) => String::new(),
+    let why = if let ResourceSpec::Unknown { reason, .. } = &resource.spec {
+        reason.clone()
+    } else {
+        String::new()
     };
     ResourceError::UnknownKind { id: resource.id.clone(), why }
 }

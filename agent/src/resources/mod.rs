@@ -10,7 +10,14 @@ pub mod kind;
 pub mod directory;
 pub mod file;
 
+pub mod account_group;
+pub mod resource_group;
+pub mod shell_job;
+pub mod user;
+
+mod account_files;
 pub mod accounts;
+pub mod difference;
 pub mod host;
 mod place;
 pub mod root;
@@ -18,6 +25,7 @@ pub mod root;
 pub mod change;
 mod collect;
 pub mod durable;
+pub mod jobs;
 pub mod original;
 pub mod owned;
 pub mod steps;
@@ -27,6 +35,7 @@ pub mod engine;
 pub mod error;
 pub mod gate;
 pub mod graph;
+pub mod plan;
 pub mod status;
 mod worker;
 

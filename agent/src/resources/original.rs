@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::Stat;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use wavegate_proto::ids::Sha256Hash;
 use wavegate_proto::wire::resource::ResourceKind;
@@ -51,6 +53,11 @@ pub enum Original {
         /// The group.
         gid: u32,
     },
+    /// Something that is no path, as its kind describes it.
+    Kept {
+        /// What it was like.
+        state: Value,
+    },
     /// A folder; its content is none of ours.
     Folder {
         /// Permission bits.
@@ -63,6 +70,24 @@ pub enum Original {
 }
 
 impl Original {
+    /// What was like this, in the words of its kind.
+    pub(crate) fn kept<T: Serialize>(state: &T) -> Result<Self, ResourceError> {
+        let act = ResourceError::io("describe", "what was there before");
+        let state = serde_json::to_value(state).map_err(io::Error::from).doing(act)?;
+        Ok(Self::Kept { state })
+    }
+
+    /// What [`Original::kept`] kept of `name`.
+    pub(crate) fn read_kept<T: DeserializeOwned>(&self, name: &str) -> Result<T, ResourceError> {
+        let missing = || ResourceError::SavedMissing { path: name.to_owned() };
+        match self {
+            Self::Kept { state } => serde_json::from_value(state.clone()).map_err(|_| missing()),
+            Self::Absent | Self::File { .. } | Self::Link { .. } | Self::Folder { .. } => {
+                Err(missing())
+            }
+        }
+    }
+
     /// A folder with these attributes.
     pub(crate) fn folder(stat: &Stat) -> Self {
         Self::Folder { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid }
@@ -172,6 +197,7 @@ pub(crate) fn put_back(host: &Host, entry: &OwnedEntry) -> Result<Removal, Resou
             let attributes = Attributes { mode: *mode, uid: Some(*uid), gid: Some(*gid) };
             put_back_file(host, &place, saved, attributes)
         }
+        Original::Kept { .. } => Ok(Removal::LeftInPlace { why: "it is no path" }),
         Original::Link { target, uid, gid } => put_back_link(host, &place, target, (*uid, *gid)),
         Original::Folder { mode, uid, gid } => {
             let attributes = Attributes { mode: *mode, uid: Some(*uid), gid: Some(*gid) };
@@ -197,7 +223,7 @@ fn remove(host: &Host, place: &Place, kind: ResourceKind) -> Result<Removal, Res
                 Ok(Removal::LeftInPlace { why: "it is not empty" })
             }
         }
-        (ResourceKind::File | ResourceKind::Directory | ResourceKind::Unknown, _) => {
+        (_, Found::File(_) | Found::Folder(_) | Found::Link(_) | Found::Other) => {
             Ok(Removal::LeftInPlace { why: "something else is in its place" })
         }
     }

@@ -51,7 +51,7 @@ pub struct OwnedEntry {
     pub resource: ResourceId,
     /// What it is.
     pub kind: ResourceKind,
-    /// Its path as the bundle writes it.
+    /// Its path as the bundle writes it; for what is no path, its kind and name, such as `user:app`.
     pub path: String,
     /// What was there before our first change.
     pub original: Original,

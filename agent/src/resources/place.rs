@@ -97,6 +97,14 @@ impl Place {
         Ok(file)
     }
 
+    /// Opens what is there, or makes a file; a link is not followed.
+    pub(crate) fn open_with(&self, flags: OFlags, mode: Mode) -> Result<File, ResourceError> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let opened = rustix::fs::openat2(&self.folder, &self.name, flags, mode, resolve);
+        opened.map(File::from).doing(ResourceError::io("open", &self.path))
+    }
+
     /// Where the link that is there points to.
     pub(crate) fn read_link(&self) -> Result<String, ResourceError> {
         let target = rustix::fs::readlinkat(&self.folder, &self.name, Vec::new())

@@ -232,6 +232,16 @@ impl Statuses {
         }
     }
 
+    /// Starts anew: what was known goes, but for a log of this one entry.
+    pub(crate) fn reset(&self, id: &ResourceId, actor: Actor) {
+        let Some(Tracked { kind, status }) = self.lock().get(id).cloned() else { return };
+        let charge = Charge { actor, profile: status.profile };
+        self.update(id, kind, &charge, None, |status| {
+            *status = new_status(status.since, &charge);
+        });
+        self.update(id, kind, &charge, Some("reset".to_owned()), |_| {});
+    }
+
     /// Drops the record of something that is no longer there.
     pub fn forget(&self, id: &ResourceId) {
         self.lock().remove(id);

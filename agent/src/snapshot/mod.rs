@@ -17,6 +17,8 @@ use wavegate_proto::ids::{ProbeName, ResourceId};
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::resource::{MAX_RESOURCE_LOG, ResourceKind, ResourceStatus};
 
+use crate::resources::status::Tracked;
+
 /// The name of the file in the state folder.
 pub const SNAPSHOT_FILE: &str = "state.json";
 
@@ -62,6 +64,22 @@ impl Snapshot {
         let samples = self.probes.entry(probe).or_default();
         samples.push(sample);
         keep_last(samples, MAX_PROBE_SAMPLES);
+    }
+
+    /// Its resources, as the resource engine has them.
+    #[must_use]
+    pub fn tracked(&self) -> BTreeMap<ResourceId, Tracked> {
+        let tracked =
+            |entry: &ResourceEntry| Tracked { kind: entry.kind, status: entry.status.clone() };
+        self.resources.iter().map(|(id, entry)| (id.clone(), tracked(entry))).collect()
+    }
+
+    /// Takes over all resources of the resource engine.
+    pub fn set_resources(&mut self, tracked: BTreeMap<ResourceId, Tracked>) {
+        self.resources.clear();
+        for (id, Tracked { kind, status }) in tracked {
+            self.set_resource(id, kind, status);
+        }
     }
 
     /// Keeps `status`, without the oldest entries of a log that is too long.

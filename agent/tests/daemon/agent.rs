@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use wavegate_agent::config::Settings;
 use wavegate_agent::daemon;
 use wavegate_agent::exit::Failure;
+use wavegate_agent::resources::shell_job::ShellJobs;
 use wavegate_proto::ids::ClosureId;
 
 use super::control_plane::ControlPlane;
@@ -67,7 +68,7 @@ impl Host {
             cert: self.path("host.pem"),
             key: self.path("host.key"),
             root: self.root(),
-            allow_shell_jobs: false,
+            shell_jobs: ShellJobs::Allowed,
             allow_root_exec: true,
             drift_interval: Duration::from_millis(300),
         }
@@ -90,7 +91,12 @@ impl Host {
 
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wavegate-agent"));
-        command.arg("run").arg("--url").arg(self.control_plane.url()).arg("--allow-root-exec");
+        command
+            .arg("run")
+            .arg("--url")
+            .arg(self.control_plane.url())
+            .arg("--allow-root-exec")
+            .arg("--allow-shell-jobs");
         let flags = [
             ("--state-dir", "state"),
             ("--trust", "trust.json"),
@@ -103,6 +109,16 @@ impl Host {
             command.arg(flag).arg(self.path(name));
         }
         command
+    }
+
+    /// Types a command on this host.
+    pub(crate) fn ask(&self, words: &[&str]) -> std::process::Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wavegate-agent"));
+        command.args(words).arg("--state-dir").arg(self.state_dir());
+        if words[0] != "explain" {
+            command.arg("--root").arg(self.root()).arg("--allow-shell-jobs");
+        }
+        command.output().unwrap()
     }
 
     pub(crate) fn current(&self) -> Option<ClosureId> {

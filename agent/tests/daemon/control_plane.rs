@@ -92,6 +92,12 @@ impl Journal {
         self.entries.iter().map(|entry| entry.event.kind()).collect()
     }
 
+    /// The first event of this kind, as it was sent.
+    pub(crate) fn event(&self, kind: &str) -> serde_json::Value {
+        let found = self.entries.iter().find(|entry| entry.event.kind() == kind).unwrap();
+        serde_json::to_value(&found.event).unwrap()
+    }
+
     pub(crate) fn has(&self, kind: &str) -> bool {
         self.kinds().contains(&kind)
     }

@@ -13,5 +13,7 @@ mod disk_full;
 mod happy;
 mod hostile;
 mod inspect;
+mod jobs;
+mod local;
 mod restart;
 mod taken_over;

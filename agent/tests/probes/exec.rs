@@ -43,7 +43,7 @@ async fn the_exit_code_decides() {
     check["expect_exit"] = json!(3);
     assert!(passes(&ask(check).await));
     assert!(reason(&ask(exec(json!(["/no/such/program"]))).await).contains("start"));
-    assert_eq!(reason(&ask(exec(json!([]))).await), "argv is empty");
+    assert!(reason(&ask(exec(json!([]))).await).contains("argv is empty"));
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ async fn contradictions_are_refused_before_anything_is_touched() {
         (json!([file("a", json!(["a"]))]), "dependency-cycle"),
         (json!([file("a", json!(["nobody"]))]), "unknown-dependency"),
         (json!([file("a", json!([])), file("a", json!([]))]), "duplicate-resource"),
-        (json!([file("a", json!([])), twin]), "duplicate-path"),
+        (json!([file("a", json!([])), twin]), "duplicate-holding"),
     ] {
         let outcome = world.activate(resources).await;
         assert_eq!(failure(&outcome), (reason.to_owned(), false));

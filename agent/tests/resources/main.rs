@@ -4,6 +4,7 @@
 // Literals of `json!` read best as they are.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
+mod accounts;
 mod cache;
 mod crash;
 mod disk_full;
@@ -11,5 +12,7 @@ mod drift;
 mod engine;
 mod files;
 mod going_back;
+mod groups;
+mod jobs;
 mod links;
 mod world;

@@ -16,6 +16,8 @@ use wavegate_agent::activation::{ActivationOutcome, Activator, Setup};
 use wavegate_agent::cache::{Cache, Item};
 use wavegate_agent::probes::{CheckResult, CheckRunner, Checking};
 use wavegate_agent::resources::engine::Limits;
+use wavegate_agent::resources::host::HostSettings;
+use wavegate_agent::resources::shell_job::ShellJobs;
 use wavegate_agent::resources::steps::{Step, Steps};
 use wavegate_proto::artifact::bundle::{Bundle, Check};
 use wavegate_proto::ids::{BlobId, ClosureId, ResourceId};
@@ -103,13 +105,21 @@ impl World {
         Self::in_folder(tempfile::tempdir().unwrap())
     }
 
+    /// The host's own configuration lets no bundle run programs.
+    pub(crate) fn without_jobs() -> Self {
+        let Self { folder, trouble, answers, activator } = Self::new();
+        drop(activator);
+        let activator = open(folder.path(), &trouble, &answers, ShellJobs::Refused);
+        Self { folder, trouble, answers, activator }
+    }
+
     pub(crate) fn in_folder(folder: tempfile::TempDir) -> Self {
         fs::create_dir_all(folder.path().join("root/etc")).unwrap();
         fs::create_dir_all(folder.path().join("state")).unwrap();
         let trouble = Arc::new(Trouble::default());
         trouble.none();
         let answers = Arc::new(Answers::default());
-        let activator = open(folder.path(), &trouble, &answers);
+        let activator = open(folder.path(), &trouble, &answers, ShellJobs::Allowed);
         Self { folder, trouble, answers, activator }
     }
 
@@ -118,7 +128,7 @@ impl World {
         let Self { folder, trouble, answers, activator } = self;
         drop(activator);
         trouble.none();
-        let activator = open(folder.path(), &trouble, &answers);
+        let activator = open(folder.path(), &trouble, &answers, ShellJobs::Allowed);
         Self { folder, trouble, answers, activator }
     }
 
@@ -199,7 +209,12 @@ fn cache(state: &Path) -> Cache {
     Cache::open(state, 1 << 30, BTreeSet::new()).unwrap()
 }
 
-fn open(folder: &Path, trouble: &Arc<Trouble>, answers: &Arc<Answers>) -> Activator {
+fn open(
+    folder: &Path,
+    trouble: &Arc<Trouble>,
+    answers: &Arc<Answers>,
+    shell_jobs: ShellJobs,
+) -> Activator {
     let state_dir = folder.join("state");
     let setup = Setup {
         root: folder.join("root"),
@@ -207,9 +222,12 @@ fn open(folder: &Path, trouble: &Arc<Trouble>, answers: &Arc<Answers>) -> Activa
         state_dir,
         checks: Arc::clone(answers) as Arc<dyn CheckRunner>,
         steps: Arc::clone(trouble) as Arc<dyn Steps>,
+        settings: HostSettings {
+            shell_jobs,
+            clock: Arc::new(|| Timestamp::from_unix_millis(1_800_000_000_000)),
+        },
     };
-    let clock = Arc::new(|| Timestamp::from_unix_millis(1_800_000_000_000));
-    Activator::open(setup, clock).unwrap().0
+    Activator::open(setup).unwrap().0
 }
 
 fn grow(folder: &Path, tree: &mut Tree) {

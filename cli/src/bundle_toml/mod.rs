@@ -12,7 +12,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use wavegate_proto::artifact::bundle::{Bundle, Probe, Resource, ResourceSpec};
+use wavegate_proto::artifact::bundle::{Bundle, Holding, Probe, Resource};
 use wavegate_proto::ids::BlobId;
 
 use crate::fleet_toml::source::{Complaints, FileErrors, Source};
@@ -100,6 +100,10 @@ impl BundleFile {
             resources,
             probes,
         };
+        if let Err(error) = bundle.check() {
+            complaints.add(&["resources"], error.to_string());
+        }
+        complaints.check()?;
         Ok(Self { source, bundle, assets })
     }
 }
@@ -126,21 +130,18 @@ fn read_probes(
 
 fn refuse_doubles(resources: &[Resource], probes: &[Probe], complaints: &mut Complaints<'_>) {
     let mut ids = BTreeMap::new();
-    let mut paths = BTreeMap::new();
+    let mut holdings = BTreeMap::new();
     for (index, resource) in resources.iter().enumerate() {
         let place = index.to_string();
         if ids.insert(&resource.id, index).is_some() {
             complaints
                 .add(&["resources", &place, "id"], format!("a second resource {}", resource.id));
         }
-        let path = match &resource.spec {
-            ResourceSpec::File(file) => &file.path,
-            ResourceSpec::Directory(directory) => &directory.path,
-            ResourceSpec::Unknown { .. } => continue,
-        };
-        if paths.insert(path, index).is_some() {
-            let message = format!("a second resource with path {path:?}");
-            complaints.add(&["resources", &place, "path"], message);
+        for Holding { name, .. } in resource.spec.holdings() {
+            let message = format!("a second resource that keeps {name:?}");
+            if holdings.insert(name, index).is_some() {
+                complaints.add(&["resources", &place], message);
+            }
         }
     }
     let mut names = BTreeMap::new();

@@ -11,7 +11,7 @@ use wavegate_proto::ids::BlobId;
 
 use super::secrets::{self, SecretsPolicy};
 use crate::fleet_toml::ReadFile;
-use crate::fleet_toml::check::read_gate;
+use crate::fleet_toml::check::{duration_key, read_gate};
 
 /// A resource, with the asset it names when it names one.
 pub(super) struct Written {
@@ -36,6 +36,10 @@ pub(super) fn read(
         let gate = read_gate(gate).map_err(|error| format!("health_gate: {error}"))?;
         keys.insert("health_gate".to_owned(), to_value(&gate)?);
     }
+    if keys.get("kind").and_then(Value::as_str) == Some("shell-job") && keys.contains_key("timeout")
+    {
+        duration_key(&mut keys, "timeout")?;
+    }
     let asset = match content_of(&mut keys, folder, read)? {
         Some(content) => place_content(&mut keys, content, secrets)?,
         None => None,
@@ -46,10 +50,11 @@ pub(super) fn read(
     let resource: Resource = serde_json::from_value(Value::Object(keys))
         .map_err(|error| error.to_string().replace("missing field", "missing key"))?;
     if let ResourceSpec::Unknown { kind, reason, .. } = &resource.spec {
-        return Err(match kind.as_str() {
-            "file" | "directory" => reason.replace("missing field", "missing key"),
-            other => format!("unknown variant `{other}`, expected one of `file`, `directory`"),
-        });
+        if ResourceSpec::KINDS.contains(&kind.as_str()) {
+            return Err(reason.replace("missing field", "missing key"));
+        }
+        let known = ResourceSpec::KINDS.map(|kind| format!("`{kind}`")).join(", ");
+        return Err(format!("unknown variant `{kind}`, expected one of {known}"));
     }
     Ok(Written { resource, asset })
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use wavegate_proto::artifact::bundle::FileContent;
+use wavegate_proto::artifact::bundle::{FileContent, ResourceSpec};
 
 use super::*;
 
@@ -57,6 +57,43 @@ fn small_sources_are_inlined_and_large_or_binary_ones_become_assets() {
     }
 }
 
+#[test]
+fn every_kind_can_be_written() {
+    let bundle = parse(
+        r#"
+        [[resources]]
+        id = "accounts"
+        kind = "group"
+        members = ["www", "app"]
+        max_parallel = 1
+        [[resources]]
+        id = "www"
+        kind = "group"
+        name = "www"
+        [[resources]]
+        id = "app"
+        kind = "user"
+        name = "app"
+        groups = ["www"]
+        depends_on = ["www"]
+        [[resources]]
+        id = "migrate"
+        kind = "shell-job"
+        argv = ["/usr/bin/migrate"]
+        env = { STAGE = "2" }
+        timeout = "5m"
+        depends_on = ["accounts"]
+        "#,
+    );
+    let text = serde_json::to_value(&bundle.unwrap().bundle).unwrap();
+    let resource = |at: usize, key: &str| text["resources"][at][key].clone();
+    assert_eq!(resource(0, "members"), serde_json::json!(["www", "app"]));
+    assert_eq!(resource(1, "name"), "www");
+    assert_eq!(resource(2, "groups"), serde_json::json!(["www"]));
+    assert_eq!(resource(3, "timeout_secs"), 300);
+    assert_eq!(resource(3, "output_bytes"), 65_536);
+}
+
 /// O5 and the secrets rule: each mistake is refused with file and line.
 #[test]
 fn o5_mistakes_are_refused_with_their_line() {
@@ -87,6 +124,21 @@ fn o5_mistakes_are_refused_with_their_line() {
         (
             format!("{FILE}content = \"x\"\n{FILE}content = \"x\"\n"),
             "b/app.toml:7: a second resource a",
+        ),
+        (
+            format!(
+                "{FILE}content = \"x\"\n[[resources]]\nid = \"g\"\nkind = \"group\"\nmembers = [\"b\"]\n"
+            ),
+            "group g has member b, which is not in the bundle",
+        ),
+        (
+            "[[resources]]\nid = \"g\"\nkind = \"group\"\n".to_owned(),
+            "b/app.toml:1: missing key `name`",
+        ),
+        (
+            "[[resources]]\nid = \"j\"\nkind = \"shell-job\"\nargv = [\"x\"]\ntimeout = \"2d\"\n"
+                .to_owned(),
+            "timeout must be 1s to 24h",
         ),
         (
             format!("{probe}adress = \"x:1\"\n"),

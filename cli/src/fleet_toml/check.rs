@@ -59,7 +59,10 @@ fn check_kind(keys: &Map<String, Value>) -> Result<(), String> {
 }
 
 /// `interval = "15s"` becomes `interval_secs = 15`; the wire's own key is not for people.
-fn duration_key(keys: &mut Map<String, Value>, key: &str) -> Result<(), String> {
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn duration_key(keys: &mut Map<String, Value>, key: &str) -> Result<(), String> {
     let wire_key = format!("{key}_secs");
     if keys.contains_key(&wire_key) {
         return Err(format!("unknown field `{wire_key}`, expected `{key}`"));

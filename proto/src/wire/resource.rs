@@ -12,6 +12,12 @@ pub enum ResourceKind {
     File,
     /// A directory.
     Directory,
+    /// An account.
+    User,
+    /// A group of accounts, or of resources.
+    Group,
+    /// A program that runs once.
+    ShellJob,
     /// A kind this build does not know: version skew.
     #[serde(other)]
     Unknown,
@@ -24,6 +30,9 @@ impl ResourceKind {
         match self {
             Self::File => "file",
             Self::Directory => "directory",
+            Self::User => "user",
+            Self::Group => "group",
+            Self::ShellJob => "shell-job",
             Self::Unknown => "unknown",
         }
     }

@@ -5,31 +5,37 @@
 //!
 //! Not here: how people write bundles (the CLI), what a kind does (the agent).
 
+mod account;
 mod check;
 mod dependency;
 mod directory;
 mod file;
 mod gate;
+mod group;
 mod keys;
 mod parse;
 mod path;
 mod probe;
 mod resource;
+mod shell_job;
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::DeclaredProbe;
 use crate::ids::BlobId;
 
+pub use account::{AccountGroupSpec, UserSpec};
 pub use check::Check;
 pub use dependency::Dependency;
 pub use directory::DirectorySpec;
 pub use file::{FileContent, FileSpec, MAX_INLINE_CONTENT_BYTES};
 pub use gate::{HealthGate, MAX_GATE_RETRIES, MAX_GATE_TIMEOUT_SECS};
+pub use group::ResourceGroupSpec;
 pub use parse::{BundleError, MAX_PROBES, MAX_RESOURCES};
 pub use path::{check_path, parse_mode};
 pub use probe::{MAX_PROBE_INTERVAL_SECS, Probe};
-pub use resource::{OnDrift, Resource, ResourceSpec};
+pub use resource::{Holding, OnDrift, Resource, ResourceSpec};
+pub use shell_job::ShellJobSpec;
 
 /// The most bytes of a closure document.
 pub const MAX_CLOSURE_BYTES: usize = 4 * 1024 * 1024;
@@ -65,7 +71,12 @@ impl Bundle {
     pub fn assets(&self) -> impl Iterator<Item = BlobId> {
         self.resources.iter().filter_map(|r| match &r.spec {
             ResourceSpec::File(file) => file.content.asset(),
-            ResourceSpec::Directory(_) | ResourceSpec::Unknown { .. } => None,
+            ResourceSpec::Directory(_)
+            | ResourceSpec::User(_)
+            | ResourceSpec::AccountGroup(_)
+            | ResourceSpec::ResourceGroup(_)
+            | ResourceSpec::ShellJob(_)
+            | ResourceSpec::Unknown { .. } => None,
         })
     }
 

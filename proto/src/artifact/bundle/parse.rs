@@ -10,7 +10,7 @@ use petgraph::graphmap::DiGraphMap;
 use serde_json::Value;
 
 use crate::artifact::bundle::{
-    BUNDLE_SCHEMA_VERSION, Bundle, Dependency, MAX_CLOSURE_BYTES, Resource,
+    BUNDLE_SCHEMA_VERSION, Bundle, Dependency, Holding, MAX_CLOSURE_BYTES, Resource, ResourceSpec,
 };
 use crate::ids::{ProbeName, ResourceId};
 use crate::json::{JsonError, parse_strict};
@@ -48,11 +48,11 @@ pub enum BundleError {
     /// A probe name that is there twice.
     #[error("probe {0} is there twice")]
     DuplicateProbe(ProbeName),
-    /// Two resources that own the same path.
-    #[error("resources {first} and {second} both own {path}")]
-    DuplicatePath {
-        /// The path.
-        path: String,
+    /// Two resources that keep the same thing of the host.
+    #[error("resources {first} and {second} both own {name}")]
+    DuplicateHolding {
+        /// A path, or a kind and a name.
+        name: String,
         /// The resource written first.
         first: ResourceId,
         /// The other one.
@@ -66,6 +66,20 @@ pub enum BundleError {
         /// What it names.
         missing: ResourceId,
     },
+    /// A group with a member that is not in the bundle.
+    #[error("group {group} has member {missing}, which is not in the bundle")]
+    UnknownMember {
+        /// The group.
+        group: ResourceId,
+        /// What it names.
+        missing: ResourceId,
+    },
+    /// A group that is a member.
+    #[error("group {0} is a member of a group")]
+    GroupInGroup(ResourceId),
+    /// A member of two groups.
+    #[error("resource {0} is in two groups")]
+    InTwoGroups(ResourceId),
     /// Resources that wait for each other.
     #[error("resource {0} depends on itself, directly or through others")]
     Cycle(ResourceId),
@@ -112,21 +126,48 @@ impl Bundle {
         if let Some(resource) = self.resources.iter().find(|r| !ids.insert(&r.id)) {
             return Err(BundleError::DuplicateResource(resource.id.clone()));
         }
-        check_paths(&self.resources)?;
+        check_holdings(&self.resources)?;
+        check_groups(&self.resources, &ids)?;
         check_order(&self.resources, &ids)
     }
 }
 
-fn check_paths(resources: &[Resource]) -> Result<(), BundleError> {
+fn check_holdings(resources: &[Resource]) -> Result<(), BundleError> {
     let mut owners = BTreeMap::new();
     for resource in resources {
-        let Some(path) = resource.spec.path() else { continue };
-        if let Some(first) = owners.insert(path, &resource.id) {
-            return Err(BundleError::DuplicatePath {
-                path: path.to_owned(),
-                first: first.clone(),
-                second: resource.id.clone(),
-            });
+        for Holding { name, .. } in resource.spec.holdings() {
+            if let Some(first) = owners.insert(name.clone(), &resource.id) {
+                return Err(BundleError::DuplicateHolding {
+                    name,
+                    first: first.clone(),
+                    second: resource.id.clone(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Members exist, are no groups themselves, and none is in two groups.
+fn check_groups(resources: &[Resource], ids: &BTreeSet<&ResourceId>) -> Result<(), BundleError> {
+    let is_group = |r: &&Resource| matches!(r.spec, ResourceSpec::ResourceGroup(_));
+    let groups: BTreeSet<_> = resources.iter().filter(is_group).map(|group| &group.id).collect();
+    let mut grouped = BTreeSet::new();
+    for resource in resources {
+        let ResourceSpec::ResourceGroup(group) = &resource.spec else { continue };
+        for member in &group.members {
+            if groups.contains(member) {
+                return Err(BundleError::GroupInGroup(member.clone()));
+            }
+            if !ids.contains(member) {
+                return Err(BundleError::UnknownMember {
+                    group: resource.id.clone(),
+                    missing: member.clone(),
+                });
+            }
+            if !grouped.insert(member) {
+                return Err(BundleError::InTwoGroups(member.clone()));
+            }
         }
     }
     Ok(())
@@ -147,6 +188,14 @@ fn check_order(resources: &[Resource], ids: &BTreeSet<&ResourceId>) -> Result<()
                     });
                 }
                 Dependency::There { .. } => {}
+            }
+        }
+        let ResourceSpec::ResourceGroup(group) = &resource.spec else { continue };
+        // The group comes after its members, and its members after what it needs.
+        for member in &group.members {
+            graph.add_edge(member, &resource.id, ());
+            for need in resource.needs_here() {
+                graph.add_edge(need, member, ());
             }
         }
     }
@@ -202,7 +251,7 @@ mod tests {
         ));
         assert!(matches!(
             refused(|b| b["resources"][1]["path"] = json!("/srv")),
-            E::DuplicatePath { .. }
+            E::DuplicateHolding { .. }
         ));
         assert!(matches!(
             refused(|b| b["probes"] = json!([b["probes"][0], b["probes"][0]])),
@@ -211,6 +260,19 @@ mod tests {
         assert!(matches!(
             refused(|b| b["resources"][0]["depends_on"] = json!(["x"])),
             E::UnknownDependency { .. }
+        ));
+        let group = |members: Value, needs: Value| json!({"id": "g", "kind": "group", "members": members, "depends_on": needs});
+        let with = |group: Value| refused(|b| b["resources"].as_array_mut().unwrap().push(group));
+        assert!(matches!(with(group(json!(["x"]), json!([]))), E::UnknownMember { .. }));
+        assert!(matches!(with(group(json!(["base"]), json!(["conf"]))), E::Cycle(_)));
+        assert!(matches!(with(group(json!(["g"]), json!([]))), E::GroupInGroup(_)));
+        assert!(matches!(
+            refused(|b| {
+                let resources = b["resources"].as_array_mut().unwrap();
+                resources.push(group(json!(["base"]), json!([])));
+                resources.push(json!({"id": "h", "kind": "group", "members": ["base"]}));
+            }),
+            E::InTwoGroups(_)
         ));
         for dependency in ["conf", "base"] {
             assert!(matches!(

@@ -9,11 +9,14 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use crate::artifact::bundle::account::{AccountGroupSpec, UserSpec};
 use crate::artifact::bundle::dependency::Dependency;
 use crate::artifact::bundle::directory::DirectorySpec;
 use crate::artifact::bundle::file::FileSpec;
 use crate::artifact::bundle::gate::HealthGate;
+use crate::artifact::bundle::group::ResourceGroupSpec;
 use crate::artifact::bundle::keys::{keys_of, missing, put, take};
+use crate::artifact::bundle::shell_job::ShellJobSpec;
 use crate::ids::ResourceId;
 use crate::wire::resource::ResourceKind;
 
@@ -34,6 +37,16 @@ pub struct Resource {
     pub spec: ResourceSpec,
 }
 
+impl Resource {
+    /// What of this bundle must be completed before it; of a group, also before its members.
+    pub fn needs_here(&self) -> impl Iterator<Item = &ResourceId> {
+        self.depends_on.iter().filter_map(|dependency| match dependency {
+            Dependency::Here(id) => Some(id),
+            Dependency::There { .. } => None,
+        })
+    }
+}
+
 /// A kind and its own keys.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ResourceSpec {
@@ -41,6 +54,14 @@ pub enum ResourceSpec {
     File(FileSpec),
     /// A directory.
     Directory(DirectorySpec),
+    /// An account.
+    User(UserSpec),
+    /// A group of accounts.
+    AccountGroup(AccountGroupSpec),
+    /// A group of resources.
+    ResourceGroup(ResourceGroupSpec),
+    /// A program that runs once.
+    ShellJob(ShellJobSpec),
     /// A kind, or a key of a known kind, that this build does not know.
     Unknown {
         /// The kind as written.
@@ -52,13 +73,40 @@ pub enum ResourceSpec {
     },
 }
 
+/// Something of a host that a resource keeps as its own; no two resources of a bundle keep the same.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holding {
+    /// Its path; for what is no path, its kind and name, such as `user:app`.
+    pub name: String,
+    /// What it is.
+    pub kind: ResourceKind,
+}
+
+impl Holding {
+    /// What is no path.
+    #[must_use]
+    pub fn named(kind: ResourceKind, name: &str) -> Self {
+        Self { name: format!("{}:{name}", kind.as_str()), kind }
+    }
+
+    fn path(kind: ResourceKind, path: &str) -> Self {
+        Self { name: path.to_owned(), kind }
+    }
+}
+
 impl ResourceSpec {
+    /// The kinds this build knows, as they are written.
+    pub const KINDS: [&str; 5] = ["file", "directory", "user", "group", "shell-job"];
+
     /// The kind.
     #[must_use]
     pub fn kind(&self) -> ResourceKind {
         match self {
             Self::File(_) => ResourceKind::File,
             Self::Directory(_) => ResourceKind::Directory,
+            Self::User(_) => ResourceKind::User,
+            Self::AccountGroup(_) | Self::ResourceGroup(_) => ResourceKind::Group,
+            Self::ShellJob(_) => ResourceKind::ShellJob,
             Self::Unknown { .. } => ResourceKind::Unknown,
         }
     }
@@ -66,10 +114,7 @@ impl ResourceSpec {
     /// The kind as written.
     #[must_use]
     pub fn kind_str(&self) -> &str {
-        match self {
-            Self::Unknown { kind, .. } => kind,
-            Self::File(_) | Self::Directory(_) => self.kind().as_str(),
-        }
+        if let Self::Unknown { kind, .. } = self { kind } else { self.kind().as_str() }
     }
 
     fn parse(kind: String, keys: Map<String, Value>) -> Self {
@@ -77,6 +122,13 @@ impl ResourceSpec {
         let parsed = match kind.as_str() {
             "file" => serde_json::from_value(value).map(Self::File),
             "directory" => serde_json::from_value(value).map(Self::Directory),
+            "user" => serde_json::from_value(value).map(Self::User),
+            // Two things are called group; only a group of resources has members.
+            "group" if keys.contains_key("members") => {
+                serde_json::from_value(value).map(Self::ResourceGroup)
+            }
+            "group" => serde_json::from_value(value).map(Self::AccountGroup),
+            "shell-job" => serde_json::from_value(value).map(Self::ShellJob),
             _ => return Self::Unknown { reason: format!("unknown kind {kind:?}"), kind, keys },
         };
         parsed.unwrap_or_else(|error| Self::Unknown { kind, reason: error.to_string(), keys })
@@ -86,17 +138,25 @@ impl ResourceSpec {
         match self {
             Self::File(spec) => keys_of(spec),
             Self::Directory(spec) => keys_of(spec),
+            Self::User(spec) => keys_of(spec),
+            Self::AccountGroup(spec) => keys_of(spec),
+            Self::ResourceGroup(spec) => keys_of(spec),
+            Self::ShellJob(spec) => keys_of(spec),
             Self::Unknown { keys, .. } => Ok(keys.clone()),
         }
     }
 
-    /// The path it owns.
+    /// What of the host it keeps as its own.
     #[must_use]
-    pub fn path(&self) -> Option<&str> {
+    pub fn holdings(&self) -> Vec<Holding> {
+        let kind = self.kind();
         match self {
-            Self::File(spec) => Some(&spec.path),
-            Self::Directory(spec) => Some(&spec.path),
-            Self::Unknown { .. } => None,
+            Self::File(spec) => vec![Holding::path(kind, &spec.path)],
+            Self::Directory(spec) => vec![Holding::path(kind, &spec.path)],
+            Self::User(spec) => vec![Holding::named(kind, &spec.name)],
+            Self::AccountGroup(spec) => vec![Holding::named(kind, &spec.name)],
+            Self::ShellJob(spec) => vec![Holding::named(kind, &spec.content().to_string())],
+            Self::ResourceGroup(_) | Self::Unknown { .. } => Vec::new(),
         }
     }
 }
@@ -153,6 +213,17 @@ mod tests {
         assert!(skew(&read(r#"{"id":"a","kind":"teapot","spout":1}"#)));
         assert!(skew(&read(r#"{"id":"a","kind":"directory","path":"/a","sticky":true}"#)));
         assert!(!skew(&read(r#"{"id":"a","kind":"directory","path":"/a"}"#)));
+        assert!(skew(&read(r#"{"id":"a","kind":"group"}"#)));
+    }
+
+    #[test]
+    fn a_group_is_of_resources_when_it_has_members() {
+        let read = |text: &str| serde_json::from_str::<Resource>(text).unwrap().spec;
+        let accounts = read(r#"{"id":"a","kind":"group","name":"www"}"#);
+        let resources = read(r#"{"id":"a","kind":"group","members":["b"]}"#);
+        assert!(matches!(accounts, ResourceSpec::AccountGroup(_)), "{accounts:?}");
+        assert!(matches!(resources, ResourceSpec::ResourceGroup(_)), "{resources:?}");
+        assert_eq!((accounts.kind(), resources.kind()), (ResourceKind::Group, ResourceKind::Group));
     }
 
     #[test]
