@@ -14,6 +14,7 @@ pub mod identity;
 pub mod client;
 pub mod journal;
 pub mod snapshot;
+pub mod trust;
 
 pub mod activation;
 pub mod cache;

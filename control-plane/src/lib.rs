@@ -26,5 +26,6 @@ pub mod clock;
 pub mod config;
 pub mod echo_key;
 pub mod exit;
+pub mod trust;
 
 pub use cli::{Args, run};

@@ -41,6 +41,7 @@ pub(super) async fn run(shell: &Shell) -> Result<(), Stopped> {
                     tracing::info!(epoch = %answer.cp_epoch, "control plane reached");
                 }
                 let pace = take_pace(shell, &answer);
+                shell.announced_trust.send_replace(answer.trust_version.unwrap_or(0));
                 // While the disk is full nothing is decided, and heartbeats go on: one answer waits.
                 if handed_in.as_mut().is_none_or(HandedIn::is_decided) {
                     let input = AgentInput::HeartbeatAnswered(answer);
@@ -81,6 +82,7 @@ fn facts(shell: &Shell) -> io::Result<HostFacts> {
     Ok(HostFacts {
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_secs: clock::mono().millis() / 1000,
+        trust_version: shell.trust().version(),
         current_closure,
         resources: counts(shell),
         awaiting: shell.activator.awaiting().borrow().clone(),

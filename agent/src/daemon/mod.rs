@@ -14,6 +14,7 @@ mod heartbeat;
 mod observed;
 mod poll;
 mod post;
+mod trust;
 
 mod activate;
 mod fetch;
@@ -61,7 +62,8 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Fai
     let (inbox, outlet) = inbox::channel();
     let shell = Arc::new(Shell {
         host: identity.host.clone(),
-        trust,
+        trust: watch::Sender::new(Arc::new(trust)),
+        announced_trust: watch::Sender::new(0),
         control_plane,
         cache,
         activator,
@@ -99,13 +101,14 @@ fn start_workers(
 ) -> JoinSet<Result<(), Stopped>> {
     let mut workers = JoinSet::new();
     let own = || Arc::clone(shell);
-    let (heartbeats, polls, posts, drift, observed, memory) =
-        (own(), own(), own(), own(), own(), own());
+    let (heartbeats, polls, posts, drift, observed, trusted, memory) =
+        (own(), own(), own(), own(), own(), own(), own());
     workers.spawn(async move { heartbeat::run(&heartbeats).await });
     workers.spawn(async move { poll::run(&polls).await });
     workers.spawn(async move { post::run(&posts).await });
     workers.spawn(async move { drift::run(&drift, drift_interval).await });
     workers.spawn(async move { observed::run(&observed, changes).await });
+    workers.spawn(async move { trust::run(&trusted).await });
     workers.spawn(async move {
         memory.keep_memory().await;
         Ok(())

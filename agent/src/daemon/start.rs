@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 use wavegate_proto::ids::ClosureId;
 use wavegate_proto::trust::TrustFile;
+use wavegate_proto::trust::chain::TrustChain;
 use wavegate_state_machine::agent::{Restored, StoredJournal};
 
 use super::lock::{LockError, StateLock};
@@ -27,6 +28,7 @@ use crate::journal::{Journal, JournalError, RawJournal, Stored};
 use crate::probes::{CheckRunner, LocalChecks, RootExec};
 use crate::resources::status::{StatusChange, Tracked};
 use crate::snapshot::{self, Snapshot, SnapshotError, SnapshotFile};
+use crate::trust;
 
 /// The most bytes of closures and assets that are kept.
 const MAX_CACHE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
@@ -35,7 +37,7 @@ const MAX_CACHE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 pub(super) struct Start {
     pub(super) _lock: StateLock,
     pub(super) identity: Identity,
-    pub(super) trust: TrustFile,
+    pub(super) trust: TrustChain,
     pub(super) control_plane: ControlPlane,
     pub(super) journal: Journal,
     pub(super) restored: Restored,
@@ -57,8 +59,8 @@ fn usage(error: impl std::fmt::Display) -> Failure {
 
 /// Opens everything.
 pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
-    let trust = read_trust(&settings.trust)?;
-    let (identity, control_plane) = connect(settings, &trust)?;
+    let pinned = trust::read_pinned(&settings.trust).map_err(usage)?;
+    let (identity, control_plane) = connect(settings, pinned.trust())?;
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -69,7 +71,8 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     for complaint in &loaded.complaints {
         tracing::error!(complaint, "degraded: state.json");
     }
-    let journal = Journal::open(&settings.state_dir).map_err(journal_failure)?;
+    let mut journal = Journal::open(&settings.state_dir).map_err(journal_failure)?;
+    let trust = trust::restore(&mut journal, pinned, clock::wall()).map_err(journal_failure)?;
     let stored = journal.load().map_err(journal_failure)?;
     let cache = open_cache(settings, &stored)?;
     let root_exec = if settings.allow_root_exec { RootExec::Allowed } else { RootExec::Refused };
@@ -98,11 +101,6 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
         snapshot,
         snapshot_file: SnapshotFile::new(&settings.state_dir, loaded.snapshot),
     })
-}
-
-fn read_trust(path: &Path) -> Result<TrustFile, Failure> {
-    let bytes = std::fs::read(path).map_err(|e| usage(format!("read {}: {e}", path.display())))?;
-    TrustFile::parse(&bytes).map_err(|e| usage(format!("read {}: {e}", path.display())))
 }
 
 /// Who we are and whom we talk to.
@@ -138,7 +136,7 @@ fn open_cache(settings: &Settings, stored: &Stored) -> Result<Arc<Cache>, Failur
 
 fn restore(
     identity: &Identity,
-    trust: &TrustFile,
+    trust: &TrustChain,
     cache: &Cache,
     activator: &Activator,
     stored: Stored,
@@ -157,10 +155,10 @@ fn restore(
     })
 }
 
-/// A journal with its plan verified again, by the keys trusted now.
+/// A journal with its plan verified again.
 fn verified(
     identity: &Identity,
-    trust: &TrustFile,
+    trust: &TrustChain,
     cache: &Cache,
     journal: RawJournal,
 ) -> StoredJournal {

@@ -9,6 +9,7 @@ mod columns;
 mod error;
 mod read;
 mod schema;
+mod trust;
 mod write;
 
 pub use error::JournalError;

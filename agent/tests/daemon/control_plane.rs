@@ -289,6 +289,7 @@ async fn heartbeat(State(cp): State<ControlPlane>, body: Bytes) -> Response {
             bootstrap: world.bootstrap.clone(),
             satisfied: Vec::new(),
             checkpoint: None,
+            trust_version: None,
         }
     };
     cp.changed.notify_waiters();

@@ -11,6 +11,7 @@ mod body;
 mod connection;
 pub mod context;
 mod error;
+mod expiries;
 mod gate;
 pub mod identity;
 pub mod listener;

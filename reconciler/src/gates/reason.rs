@@ -21,12 +21,14 @@ impl Hold {
             Self::Aborted { .. } => "rollout-aborted",
             Self::Skipped { .. } => "skipped-by-operator",
             Self::Revoked => "certificate-revoked",
+            Self::Cloned { .. } => "cloned-identity",
             Self::Held { .. } => "held-by-operator",
             Self::NotApproved { .. } => "not-approved",
             Self::RampUsedUp { .. } => "ramp-used-up",
             Self::NotMember => "host-not-in-fleet",
             Self::Stale { .. } => "stale",
             Self::ReleaseBehind { .. } => "release-behind",
+            Self::Untrusted { .. } => "release-untrusted",
             Self::Quarantined { .. } => "quarantined",
             Self::NeverSeen => "never-seen",
             Self::Silent { .. } => "silent",
@@ -63,6 +65,9 @@ impl Hold {
             }
             Self::Skipped { by: None } => "an operator has left the host out".to_owned(),
             Self::Revoked => "the host's certificate has been revoked".to_owned(),
+            Self::Cloned { boots: [one, other], .. } => {
+                format!("two machines use the host's certificate: boots {one} and {other}")
+            }
             Self::Held { actor, reason, until, .. } => {
                 let until = until.map_or("it is released".to_owned(), |until| until.to_string());
                 said(actor, &format!("holds the host until {until}"), reason)
@@ -74,6 +79,9 @@ impl Hold {
             Self::NotMember => "the host is not in the signed fleet any more".to_owned(),
             Self::Stale { since } => {
                 format!("the signed manifest has not been fresh since {since}")
+            }
+            Self::Untrusted { version, code, .. } => {
+                format!("under trust version {version} the adopted release is refused: {code}")
             }
             Self::ReleaseBehind { serial, host, .. } => {
                 format!("{host} has seen release {serial}, which is not adopted here")
@@ -122,6 +130,8 @@ impl Hold {
         match self {
             Self::Stale { since }
             | Self::ReleaseBehind { since, .. }
+            | Self::Untrusted { since, .. }
+            | Self::Cloned { since, .. }
             | Self::Quarantined { since, .. }
             | Self::Busy { since, .. } => Some(*since),
             Self::Silent { since } => *since,
@@ -161,6 +171,8 @@ impl Hold {
             | Self::Aborted { .. }
             | Self::Skipped { .. }
             | Self::Revoked
+            | Self::Cloned { .. }
+            | Self::Untrusted { .. }
             | Self::NotApproved { .. }
             | Self::Unreported
             | Self::RolloutState(_)
@@ -199,12 +211,16 @@ impl Hold {
             Self::Aborted { .. } => "a newer release is published on the channel",
             Self::Skipped { .. } => "an operator retries the host, or a newer release is published",
             Self::Revoked => "the host speaks with a certificate issued since",
+            Self::Cloned { .. } => {
+                "only one of them has been heard for a while: stop the other, and give it a certificate of its own"
+            }
             Self::Held { until: Some(_), .. } => "the time is up, or an operator releases the host",
             Self::Held { until: None, .. } => "an operator releases the host",
             Self::NotApproved { .. } => "an operator approves the wave",
             Self::RampUsedUp { .. } => "the time is up",
             Self::NotMember => "a release names the host again",
             Self::Stale { .. } => "a release signed anew is published",
+            Self::Untrusted { .. } => "a release signed by the keys that count now is published",
             Self::ReleaseBehind { .. } => "that release, or a newer one, is published",
             Self::Quarantined { .. } => {
                 "a release names another closure, or an operator clears the quarantine"
@@ -247,6 +263,8 @@ impl Hold {
             | Self::Aborted { .. }
             | Self::Skipped { .. }
             | Self::Revoked
+            | Self::Cloned { .. }
+            | Self::Untrusted { .. }
             | Self::Held { until: None, .. }
             | Self::NotApproved { .. }
             | Self::OutsideWindow { opens_at: None }
