@@ -241,6 +241,7 @@ async fn open(settings: &Settings, clock: &Clock) -> Result<Opened, Failure> {
         };
         Failure::new(exit, error)
     })?;
+    let tls = tls.judged_by(clock);
     Ok(Opened { trust, tls, lock, https, status, store, stored, blobs })
 }
 

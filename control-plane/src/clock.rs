@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
 use wavegate_proto::time::{Mono, Now, Timestamp};
 use wavegate_proto::time_floor::TimeFloor;
 
@@ -64,6 +66,13 @@ impl Clock {
     /// A host's clock shows `other`.
     pub fn compare(&self, other: Timestamp) {
         self.floor.lock().unwrap_or_else(PoisonError::into_inner).compare(wall(), other);
+    }
+}
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let millis = u64::try_from(self.wall().unix_millis()).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_millis(millis)))
     }
 }
 
@@ -135,7 +144,7 @@ mod tests {
     #[test]
     fn a_damaged_floor_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(FLOOR_FILE), "yesterday").unwrap();
+        fs::write(dir.path().join(FLOOR_FILE), "yesterday").unwrap();
         let error = read_floor(dir.path()).unwrap_err().to_string();
         assert!(error.contains(FLOOR_FILE) && error.contains("remove it"), "{error}");
     }

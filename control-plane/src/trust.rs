@@ -175,7 +175,7 @@ mod tests {
     }
 
     fn give(dir: &Path, number: u64) {
-        std::fs::write(dir.join("given.json"), version(number).bytes().unwrap()).unwrap();
+        fs::write(dir.join("given.json"), version(number).bytes().unwrap()).unwrap();
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         give(dir.path(), 1);
         open(dir.path());
-        std::fs::write(dir.path().join("trust/1.json"), "{").unwrap();
+        fs::write(dir.path().join("trust/1.json"), "{").unwrap();
         let failure = read_chain(dir.path(), &dir.path().join("given.json")).unwrap_err();
         assert!(failure.to_string().contains("trust/1.json"), "{failure}");
     }

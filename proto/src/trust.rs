@@ -237,17 +237,25 @@ impl TrustFile {
     }
 
     /// The distinct known keys that have validly signed the document, by id. Unknown key ids are
-    /// ignored, and so are keys outside their validity at `signed_at`; without a date only keys that are
-    /// valid at any time count.
+    /// ignored, and so are keys outside their validity at `signed_at`.
     #[must_use]
     pub fn signers(
         &self,
         artifact: ArtifactType,
         canonical: &[u8],
-        signed_at: impl Into<Option<Timestamp>>,
+        signed_at: Timestamp,
         signatures: &[Signature],
     ) -> Vec<KeyId> {
-        let signed_at = signed_at.into();
+        self.signers_of((artifact, canonical), Some(signed_at), signatures)
+    }
+
+    /// The same for a document that may have no date.
+    fn signers_of(
+        &self,
+        (artifact, canonical): (ArtifactType, &[u8]),
+        signed_at: Option<Timestamp>,
+        signatures: &[Signature],
+    ) -> Vec<KeyId> {
         let signed = |key: &&TrustedKey| {
             key.is_valid_at(signed_at)
                 && signatures
@@ -268,10 +276,13 @@ impl TrustFile {
         &self,
         artifact: ArtifactType,
         canonical: &[u8],
-        signed_at: impl Into<Option<Timestamp>>,
+        signed_at: Timestamp,
         signatures: &[Signature],
     ) -> Result<Vec<KeyId>, ThresholdError> {
-        let signed_by = self.signers(artifact, canonical, signed_at, signatures);
+        self.enough(self.signers(artifact, canonical, signed_at, signatures))
+    }
+
+    fn enough(&self, signed_by: Vec<KeyId>) -> Result<Vec<KeyId>, ThresholdError> {
         let needed = self.release.threshold;
         let enough = usize::try_from(needed).is_ok_and(|needed| signed_by.len() >= needed.max(1));
         if enough { Ok(signed_by) } else { Err(ThresholdError { signed_by, needed }) }

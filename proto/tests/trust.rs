@@ -194,6 +194,17 @@ fn a_host_that_slept_through_many_rotations_follows_them_step_by_step() {
 }
 
 #[test]
+fn what_was_sent_along_with_a_version_is_not_sent_on() {
+    let mut offered = signed(&trust(2, 1, &[2]), &[1, 2, 3, 4]);
+    offered.signatures[3].signature = "A".repeat(1_000_000);
+    offered.signatures[3].key_id = key(1).key_id();
+    let mut chain = chain(&trust(1, 1, &[1]));
+    chain.follow(&offered).unwrap();
+    let [kept] = <[SignedTrust; 1]>::try_from(chain.after(1).items).unwrap();
+    assert_eq!(kept.signatures, offered.signatures[..2]);
+}
+
+#[test]
 fn versions_beyond_a_gap_are_not_offered() {
     let kept = [1, 2, 5].map(|v| TrustVersion::by_hand(signed(&trust(v, 1, &[1]), &[1])).unwrap());
     let (chain, _) = TrustChain::restore(kept[..2].to_vec(), kept[2].clone());
@@ -216,6 +227,10 @@ fn after_a_restart_the_highest_version_ever_seen_holds() {
     let (chain, pinned) = TrustChain::restore(kept(), version(7, &[9]));
     assert_eq!((chain.version(), pinned), (7, Pinned::New));
     assert_eq!(chain.newest_first().count(), 4);
+    let mut other = trust(9, 1, &[1]);
+    other.fleet = "other".parse().unwrap();
+    let strange = vec![TrustVersion::by_hand(signed(&other, &[1])).unwrap()];
+    assert_eq!(TrustChain::restore(strange, version(1, &[1])).0.version(), 1);
     let (chain, pinned) = TrustChain::restore(kept(), version(3, &[9]));
     assert_eq!((chain.newest_first().count(), pinned), (3, Pinned::New));
     assert_eq!(chain.trust().release.keys[0].key_id, key(9).key_id());

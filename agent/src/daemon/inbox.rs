@@ -9,6 +9,8 @@ use wavegate_proto::trust::chain::TrustVersion;
 use wavegate_proto::wire::agent::{EventsRequest, Heartbeat};
 use wavegate_state_machine::agent::{AgentInput, HostFacts};
 
+use crate::journal::Note;
+
 /// More messages than this wait with their senders.
 const CAPACITY: usize = 256;
 
@@ -22,6 +24,8 @@ pub(super) enum Message {
     Heartbeat(HostFacts, oneshot::Sender<Heartbeat>),
     /// A version of the trust file has been verified. Answered when it is durable.
     KeepTrust(Box<TrustVersion>, oneshot::Sender<()>),
+    /// Something is to be remembered. Answered when it is durable.
+    KeepNote(Note, oneshot::Sender<()>),
 }
 
 /// What the workers may know of the decisions, as of the last durable one.
@@ -94,6 +98,11 @@ impl Inbox {
     /// Keeps a version of the trust file and waits until it is durable.
     pub(super) async fn keep_trust(&self, version: TrustVersion) -> Result<(), Stopped> {
         self.ask(|done| Message::KeepTrust(Box::new(version), done)).await
+    }
+
+    /// Remembers something and waits until it is durable.
+    pub(super) async fn keep_note(&self, note: Note) -> Result<(), Stopped> {
+        self.ask(|done| Message::KeepNote(note, done)).await
     }
 
     /// The decisions as the workers see them, now and later.

@@ -9,6 +9,7 @@ mod shell;
 mod effects;
 mod start;
 
+mod contact;
 mod drift;
 mod heartbeat;
 mod observed;
@@ -62,6 +63,7 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Fai
     let (inbox, outlet) = inbox::channel();
     let shell = Arc::new(Shell {
         host: identity.host.clone(),
+        clock: found.clock,
         trust: watch::Sender::new(Arc::new(trust)),
         announced_trust: watch::Sender::new(0),
         control_plane,

@@ -50,10 +50,13 @@ impl Shell {
             Err(error) => return malformed(error).map(Err),
         };
         let floor = self.inbox.view().borrow().floor;
-        let (chain, now) = (self.trust(), clock::wall());
+        let (chain, now) = (self.trust(), self.clock.wall());
         let trust = chain.trust();
         let context = VerifyContext { trust, now, floor, freshness: Freshness::Enforced };
         let verified = verify_rollout_proof(&proof, &self.host, &context);
+        if let Ok(plan) = &verified {
+            self.clock.signed(plan.header.signed_at);
+        }
         Ok(self.offered(proof, verified))
     }
 
@@ -88,6 +91,7 @@ fn malformed(error: ClientError) -> Result<Rejection, ClientError> {
         ClientError::BadUrl(_)
         | ClientError::Tls(_)
         | ClientError::Unreachable(_)
+        | ClientError::NotValidNow(_)
         | ClientError::Problem { .. }
         | ClientError::Status { .. }
         | ClientError::HashMismatch { .. }

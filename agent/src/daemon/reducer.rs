@@ -114,6 +114,10 @@ impl Reducer {
                 self.persist(|journal| journal.keep_trust(&version, clock::wall())).await?;
                 let _gone = done.send(());
             }
+            Message::KeepNote(note, done) => {
+                self.persist(|journal| journal.keep_note(&note)).await?;
+                let _gone = done.send(());
+            }
         }
         Ok(())
     }

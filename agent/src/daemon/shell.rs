@@ -17,6 +17,7 @@ use super::memory::Memory;
 use crate::activation::Activator;
 use crate::cache::{Cache, CacheError};
 use crate::client::{Backoff, ControlPlane};
+use crate::clock::FloorClock;
 use crate::probes::CheckRunner;
 use crate::resources::change::ChangeMark;
 use crate::resources::steps::Unhindered;
@@ -33,6 +34,8 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 pub(super) struct Shell {
     pub(super) host: HostName,
+    /// The time to judge by.
+    pub(super) clock: FloorClock,
     /// Whom this host believes.
     pub(super) trust: watch::Sender<Arc<TrustChain>>,
     /// The version of the trust file that the control plane says it has.

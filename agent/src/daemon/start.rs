@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use wavegate_proto::ids::ClosureId;
+use wavegate_proto::time_floor::TimeFloor;
 use wavegate_proto::trust::TrustFile;
 use wavegate_proto::trust::chain::TrustChain;
 use wavegate_state_machine::agent::{Restored, StoredJournal};
@@ -20,7 +21,7 @@ use super::shell::schedules;
 use crate::activation::{Activator, live_setup};
 use crate::cache::Cache;
 use crate::client::{ControlPlane, Credentials};
-use crate::clock;
+use crate::clock::{self, FloorClock};
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::identity::Identity;
@@ -37,6 +38,7 @@ const MAX_CACHE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 pub(super) struct Start {
     pub(super) _lock: StateLock,
     pub(super) identity: Identity,
+    pub(super) clock: FloorClock,
     pub(super) trust: TrustChain,
     pub(super) control_plane: ControlPlane,
     pub(super) journal: Journal,
@@ -60,7 +62,8 @@ fn usage(error: impl std::fmt::Display) -> Failure {
 /// Opens everything.
 pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     let pinned = trust::read_pinned(&settings.trust).map_err(usage)?;
-    let (identity, control_plane) = connect(settings, pinned.trust())?;
+    let given = pinned.trust().version;
+    let (identity, credentials) = identify(settings, pinned.trust())?;
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -72,7 +75,18 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
         tracing::error!(complaint, "degraded: state.json");
     }
     let mut journal = Journal::open(&settings.state_dir).map_err(journal_failure)?;
-    let trust = trust::restore(&mut journal, pinned, clock::wall()).map_err(journal_failure)?;
+    let floor = journal.time_floor().map_err(journal_failure)?.unwrap_or_default();
+    let clock = FloorClock::new(TimeFloor::new(floor));
+    warn_of_the_clock(&clock);
+    let trust = trust::restore(&mut journal, pinned, clock.wall()).map_err(journal_failure)?;
+    let credentials = if trust.version() > given {
+        // What was followed since may name a new authority; the file on disk cannot know it.
+        credentials.trusting(&trust.trust().ca_pem).map_err(failed)?
+    } else {
+        credentials
+    };
+    let control_plane =
+        ControlPlane::new(&settings.url, &credentials.judged_by(&clock)).map_err(usage)?;
     let stored = journal.load().map_err(journal_failure)?;
     let cache = open_cache(settings, &stored)?;
     let root_exec = if settings.allow_root_exec { RootExec::Allowed } else { RootExec::Refused };
@@ -90,6 +104,7 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     Ok(Start {
         _lock: lock,
         identity,
+        clock,
         trust,
         control_plane,
         journal,
@@ -103,8 +118,11 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     })
 }
 
-/// Who we are and whom we talk to.
-fn connect(settings: &Settings, trust: &TrustFile) -> Result<(Identity, ControlPlane), Failure> {
+/// Who we are, and how we prove it.
+fn identify(
+    settings: &Settings,
+    trust: &TrustFile,
+) -> Result<(Identity, Credentials), Failure> {
     warn_if_readable_by_others(&settings.key);
     let credentials =
         Credentials::read(&settings.ca, &settings.cert, &settings.key).map_err(usage)?;
@@ -116,8 +134,13 @@ fn connect(settings: &Settings, trust: &TrustFile) -> Result<(Identity, ControlP
         );
         return Err(usage(message).hint("give the trust file and the certificate of one fleet"));
     }
-    let control_plane = ControlPlane::new(&settings.url, &credentials).map_err(usage)?;
-    Ok((identity, control_plane))
+    Ok((identity, credentials))
+}
+
+fn warn_of_the_clock(clock: &FloorClock) {
+    if let Some(behind_secs) = clock.floor().behind_secs(clock::wall()) {
+        tracing::error!(behind_secs, known = %clock.floor().at(), "the clock of this host is behind the time that is known to have been; that one is judged by");
+    }
 }
 
 fn warn_if_readable_by_others(key: &Path) {

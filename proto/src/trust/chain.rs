@@ -10,7 +10,11 @@ use super::TrustFile;
 use super::rotation::{RotationError, SignedTrust, next_version};
 use crate::artifact::rules::{RuleCode, Violation};
 use crate::canonical::canonicalize;
+use crate::signing::{MAX_SIGNATURES, Signature};
 use crate::wire::trust::{MAX_TRUST_ANSWER_BYTES, MAX_TRUST_STEPS, TrustAnswer};
+
+/// 64 bytes in base64.
+const SIGNATURE_CHARS: usize = 88;
 
 /// A version that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,10 +82,11 @@ impl TrustChain {
         Self { earlier: Vec::new(), current: pinned }
     }
 
-    /// What was kept, and the version given by hand now. The higher version holds; of two with the same
-    /// version the one given by hand.
+    /// What was kept of this fleet, and the version given by hand now. The higher version holds; of two with
+    /// the same version the one given by hand.
     #[must_use]
     pub fn restore(mut kept: Vec<TrustVersion>, pinned: TrustVersion) -> (Self, Pinned) {
+        kept.retain(|version| version.trust.fleet == pinned.trust.fleet);
         kept.sort_by_key(|version| version.trust.version);
         kept.dedup_by_key(|version| version.trust.version);
         let version = pinned.trust.version;
@@ -143,9 +148,24 @@ impl TrustChain {
             }
         }
         let trust = next_version(self.trust(), offered)?;
-        let next = TrustVersion { trust, signed: offered.clone() };
+        let signed = SignedTrust {
+            document: offered.document.clone(),
+            signatures: self.counting(offered, &trust),
+        };
+        let next = TrustVersion { trust, signed };
         self.earlier.push(std::mem::replace(&mut self.current, next));
         Ok(Followed::New)
+    }
+
+    /// The signatures that can have counted: what else was sent along is not kept, nor sent on.
+    fn counting(&self, offered: &SignedTrust, next: &TrustFile) -> Vec<Signature> {
+        let keys = || self.trust().release.keys.iter().chain(&next.release.keys);
+        let looked_at = offered.signatures.iter().take(MAX_SIGNATURES);
+        let counts = |signature: &&Signature| {
+            signature.signature.len() == SIGNATURE_CHARS
+                && keys().any(|key| key.key_id == signature.key_id)
+        };
+        looked_at.filter(counts).cloned().collect()
     }
 
     /// The versions after `version`, as far as they follow without a gap and fit into one answer.

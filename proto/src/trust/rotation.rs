@@ -151,7 +151,7 @@ impl SignedTrust {
     pub fn signers(&self, trust: &TrustFile) -> Result<Vec<KeyId>, RotationError> {
         let signed_at = self.read()?.signed_at;
         let canonical = self.canonical()?;
-        Ok(trust.signers(ArtifactType::Trust, &canonical, signed_at, &self.signatures))
+        Ok(trust.signers_of((ArtifactType::Trust, &canonical), signed_at, &self.signatures))
     }
 
     /// The canonical bytes, as they are signed.
@@ -186,8 +186,8 @@ pub fn next_version(
     }
     let canonical = offered.canonical()?;
     let signed_by = |trust: &TrustFile| {
-        let (kind, signatures) = (ArtifactType::Trust, &offered.signatures);
-        trust.check_threshold(kind, &canonical, next.signed_at, signatures).map(drop)
+        let document = (ArtifactType::Trust, &canonical[..]);
+        trust.enough(trust.signers_of(document, next.signed_at, &offered.signatures)).map(drop)
     };
     let version = current.version;
     signed_by(current).map_err(|error| RotationError::KeysBefore { version, error })?;

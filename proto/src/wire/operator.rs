@@ -48,13 +48,13 @@ pub struct Status {
     /// The end of the log.
     pub log: StatusLog,
     /// The version of the trust file that holds.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust_version: Option<u64>,
     /// What somebody should look at.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Alarms::is_quiet")]
     pub alarms: Alarms,
     /// What runs out, the first first.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expiries: Vec<Expiry>,
 }
 
@@ -68,6 +68,14 @@ pub struct Alarms {
     pub cloned: u64,
     /// The rule that the adopted release breaks under the trust file that holds.
     pub release_untrusted: Option<String>,
+}
+
+impl Alarms {
+    /// Whether there is nothing to look at.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Something that runs out.
@@ -255,7 +263,7 @@ pub struct HostDocument {
     /// Its clock minus the control plane's, in seconds, at the last heartbeat.
     pub clock_skew_secs: Option<i64>,
     /// Why it is left alone although it speaks; `None`: it is not.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked: Option<Parked>,
 }
 

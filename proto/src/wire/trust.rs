@@ -10,8 +10,7 @@ use crate::trust::rotation::SignedTrust;
 /// The most versions one answer holds.
 pub const MAX_TRUST_STEPS: usize = 16;
 
-/// The most bytes of an answer: it ends before the version that would make it larger, but holds at least
-/// one.
+/// The most bytes of an answer: it ends before the version that would make it larger.
 pub const MAX_TRUST_ANSWER_BYTES: usize = 2 * 1024 * 1024;
 
 /// The versions after the one that was named.

@@ -114,15 +114,19 @@ impl Boots {
 mod tests {
     use super::*;
 
+    fn boot_id(number: u8) -> BootId {
+        format!("00000000-0000-0000-0000-0000000000{number:02}").parse().unwrap()
+    }
+
     /// Hears boots at seconds since the start of the process, each with when its machine was booted (which
     /// may be before that). Says at which of them what was found.
-    fn found(heartbeats: &[(u64, u128, i64)]) -> Vec<(u64, &'static str)> {
+    fn found(heartbeats: &[(u64, u8, i64)]) -> Vec<(u64, &'static str)> {
         let mut boots = Boots::default();
         let mut found = Vec::new();
         for (at, boot, booted) in heartbeats {
             let uptime = u64::try_from(i64::try_from(*at).unwrap() - booted).unwrap();
             let now = (Timestamp::default().plus_secs(*at), Mono::from_millis(at * 1000));
-            match boots.hear(now, BootId(uuid::Uuid::from_u128(*boot)), uptime, 60) {
+            match boots.hear(now, boot_id(*boot), uptime, 60) {
                 BootNews::Nothing => {}
                 BootNews::Cloned(cloned) => {
                     assert_eq!(boots.cloned(), Some(cloned));
@@ -162,12 +166,11 @@ mod tests {
     #[test]
     fn a_heartbeat_from_before_the_reboot_that_comes_late_is_no_clone() {
         let mut boots = Boots::default();
-        let id = |n| BootId(uuid::Uuid::from_u128(n));
-        let at = |secs| (Timestamp::default(), Mono::from_millis(secs * 1000));
-        assert_eq!(boots.hear(at(0), id(1), 900, 60), BootNews::Nothing);
-        assert_eq!(boots.hear(at(50), id(2), 10, 60), BootNews::Nothing);
-        assert_eq!(boots.hear(at(52), id(1), 925, 60), BootNews::Nothing);
-        assert_eq!(boots.hear(at(110), id(2), 70, 60), BootNews::Nothing);
+        let at = |secs: u64| (Timestamp::default(), Mono::from_millis(secs * 1000));
+        assert_eq!(boots.hear(at(0), boot_id(1), 900, 60), BootNews::Nothing);
+        assert_eq!(boots.hear(at(50), boot_id(2), 10, 60), BootNews::Nothing);
+        assert_eq!(boots.hear(at(52), boot_id(1), 925, 60), BootNews::Nothing);
+        assert_eq!(boots.hear(at(110), boot_id(2), 70, 60), BootNews::Nothing);
         assert_eq!(boots.cloned(), None);
     }
 
