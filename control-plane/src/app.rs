@@ -29,8 +29,8 @@ use crate::server::{Context, Readiness, Revocations, Shared, Streams};
 use crate::service::{Handle, Service, metrics};
 use crate::store::index::EventIndex;
 use crate::store::{DATABASE_FILE, EventReader, Store, StoreError};
-use crate::workers::release::{self, Adopter, AdopterParts, Publisher, Source};
 use crate::trust::{TrustStore, read_chain};
+use crate::workers::release::{self, Adopter, AdopterParts, Publisher, Source};
 use crate::workers::{self, compaction, indexing};
 
 /// The name of the lock file in the state folder.
@@ -90,8 +90,7 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
     let restored = Core::restore(config, opened.stored, clock.now());
     let (core, first) = restored.map_err(|e| Failure::new(Exit::Failed, e))?;
     let service =
-        Service::start(core, first, opened.store, events.clone(), clock.clone())
-            .map_err(failed)?;
+        Service::start(core, first, opened.store, events.clone(), clock.clone()).map_err(failed)?;
 
     let revocations = Arc::new(Revocations::default());
     let readiness = Arc::new(Readiness::default());
@@ -111,12 +110,11 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
     let stopping = CancellationToken::new();
     let (publisher, jobs) = release::channel();
     let poll_every = Duration::from_secs(settings.poll_secs);
-    let worker =
-        tokio::spawn(release::run(adopter, jobs, source, poll_every, stopping.child_token()));
-    let compaction = compaction::run(events.clone(), service.handle(), stopping.child_token());
-    let indexing = indexing::run(index, service.committed(), stopping.child_token());
-    let keeping =
-        workers::clock::run(clock.clone(), settings.state_dir.clone(), stopping.child_token());
+    let stop = || stopping.child_token();
+    let worker = tokio::spawn(release::run(adopter, jobs, source, poll_every, stop()));
+    let compaction = compaction::run(events.clone(), service.handle(), stop());
+    let indexing = indexing::run(index, service.committed(), stop());
+    let keeping = workers::clock::run(clock.clone(), settings.state_dir.clone(), stop());
     let workers =
         vec![worker, tokio::spawn(compaction), tokio::spawn(indexing), tokio::spawn(keeping)];
     let context = Context::new(Shared {
@@ -212,8 +210,9 @@ fn log_reader(database: &Path) -> (EventReader, Option<EventIndex>) {
 async fn open(settings: &Settings, clock: &Clock) -> Result<Opened, Failure> {
     let chain: (TrustChain, Pinned) = read_chain(&settings.state_dir, &settings.trust)?;
     let client_ca = settings.client_ca.as_deref();
-    let tls = ServerTls::read(&settings.tls_cert, &settings.tls_key, client_ca, &chain.0.trust().ca_pem)
-        .map_err(|e| Failure::new(Exit::Usage, e))?;
+    let tls =
+        ServerTls::read(&settings.tls_cert, &settings.tls_key, client_ca, &chain.0.trust().ca_pem)
+            .map_err(|e| Failure::new(Exit::Usage, e))?;
     let state_dir = &settings.state_dir;
     std::fs::create_dir_all(state_dir)
         .map_err(|e| Failure::new(Exit::Failed, format!("make {}: {e}", state_dir.display())))?;

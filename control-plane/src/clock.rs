@@ -85,7 +85,10 @@ pub fn read_floor(state_dir: &Path) -> io::Result<TimeFloor> {
     match fs::read_to_string(&path) {
         Ok(text) => {
             let at = text.trim().parse().map_err(|error| {
-                io::Error::other(format!("read {}: {error}; remove it to start anew", path.display()))
+                io::Error::other(format!(
+                    "read {}: {error}; remove it to start anew",
+                    path.display()
+                ))
             })?;
             Ok(TimeFloor::new(at))
         }

@@ -120,9 +120,8 @@ pub(crate) fn read_trust(state_dir: &Path, given: &Path) -> Result<TrustFile, Fa
 }
 
 fn read_version(path: &Path) -> Result<TrustVersion, String> {
-    let unusable = |path: &Path, error: &dyn std::fmt::Display| {
-        format!("read {}: {error}", path.display())
-    };
+    let unusable =
+        |path: &Path, error: &dyn std::fmt::Display| format!("read {}: {error}", path.display());
     let bytes = fs::read(path).map_err(|e| unusable(path, &e))?;
     let sig = PathBuf::from(signature_of(&path.display().to_string()));
     let signatures = match fs::read(&sig) {

@@ -183,7 +183,10 @@ fn a_host_that_slept_through_many_rotations_follows_them_step_by_step() {
         let answer = ahead.after(asleep.version());
         assert!(answer.items.len() <= MAX_TRUST_STEPS);
         assert_eq!(answer.current, u64::from(last));
-        answer.items.iter().for_each(|item| assert_eq!(asleep.follow(item).unwrap(), Followed::New));
+        answer
+            .items
+            .iter()
+            .for_each(|item| assert_eq!(asleep.follow(item).unwrap(), Followed::New));
         fetches += 1;
     }
     assert_eq!((asleep.version(), fetches), (60, 4));
@@ -215,9 +218,8 @@ fn versions_beyond_a_gap_are_not_offered() {
 
 #[test]
 fn after_a_restart_the_highest_version_ever_seen_holds() {
-    let version = |v: u64, keys: &[u8]| {
-        TrustVersion::by_hand(signed(&trust(v, 1, keys), &[1])).unwrap()
-    };
+    let version =
+        |v: u64, keys: &[u8]| TrustVersion::by_hand(signed(&trust(v, 1, keys), &[1])).unwrap();
     let kept = || vec![version(1, &[1]), version(2, &[1]), version(3, &[1])];
     let (chain, pinned) = TrustChain::restore(kept(), version(1, &[1]));
     assert_eq!((chain.version(), pinned), (3, Pinned::Older { version: 1 }));
@@ -242,7 +244,11 @@ fn history_is_read_with_the_keys_of_its_time_and_nothing_else_is() {
     chain.follow(&signed(&trust(2, 1, &[2]), &[1, 2])).unwrap();
     let by_version = |accepting: u64, code: RuleCode| {
         chain.verify_history(|trust| {
-            if trust.version == accepting { Ok(trust.version) } else { Err(Violation::new(code, "")) }
+            if trust.version == accepting {
+                Ok(trust.version)
+            } else {
+                Err(Violation::new(code, ""))
+            }
         })
     };
     assert_eq!(by_version(2, RuleCode::SignatureThreshold), Ok(2));

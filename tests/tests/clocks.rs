@@ -23,7 +23,10 @@ fn expect_converged(reader: &Reader, folder: &Folder, host: &HostName, number: u
     until(&format!("{host} to run release {number}"), PATIENCE, || {
         let found: HostDocument = reader.get(&format!("/v1/hosts/{host}"))?;
         let there = folder.runs(host) == number
-            && found.rollout_id.as_ref().is_some_and(|id| id.to_string() == format!("stable@r{number}"))
+            && found
+                .rollout_id
+                .as_ref()
+                .is_some_and(|id| id.to_string() == format!("stable@r{number}"))
             && found.state == Some(wavegate_proto::record::HostState::Converged);
         there.then_some(()).ok_or_else(|| format!("{found:?}"))
     });
@@ -69,7 +72,8 @@ fn a_clock_two_years_off_is_explained_and_the_agent_lives() {
         let detail = contact["detail"].as_str().filter(|_| contact["reached"] == false);
         detail.map(str::to_owned).ok_or_else(|| contact.to_string())
     });
-    for part in ["this host's clock shows", "is known to have been", "Set the clock if it is wrong"] {
+    for part in ["this host's clock shows", "is known to have been", "Set the clock if it is wrong"]
+    {
         assert!(detail.contains(part), "{detail}");
     }
     folder.release(3, Content::Healthy);

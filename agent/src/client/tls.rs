@@ -55,7 +55,8 @@ impl Credentials {
         for pem in authorities {
             for found in CertificateDer::pem_slice_iter(pem.as_bytes()) {
                 let path = || PathBuf::from("ca_pem of the trust file");
-                let root = found.map_err(|e| TlsError::File { path: path(), reason: e.to_string() })?;
+                let root =
+                    found.map_err(|e| TlsError::File { path: path(), reason: e.to_string() })?;
                 self.roots.push(root);
             }
         }

@@ -119,10 +119,7 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
 }
 
 /// Who we are, and how we prove it.
-fn identify(
-    settings: &Settings,
-    trust: &TrustFile,
-) -> Result<(Identity, Credentials), Failure> {
+fn identify(settings: &Settings, trust: &TrustFile) -> Result<(Identity, Credentials), Failure> {
     warn_if_readable_by_others(&settings.key);
     let credentials =
         Credentials::read(&settings.ca, &settings.cert, &settings.key).map_err(usage)?;

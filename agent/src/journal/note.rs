@@ -67,7 +67,8 @@ impl Journal {
 
     fn note<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, JournalError> {
         let select = "SELECT value FROM meta WHERE key = ?1";
-        let found: Option<String> = self.db.query_row(select, [key], |row| row.get(0)).optional()?;
+        let found: Option<String> =
+            self.db.query_row(select, [key], |row| row.get(0)).optional()?;
         found.map(|text| super::read::json(key, &text)).transpose()
     }
 }
@@ -83,7 +84,8 @@ mod tests {
         assert_eq!(journal.time_floor().unwrap(), None);
         let (early, late) = (Timestamp::from_unix_millis(1), Timestamp::from_unix_millis(2));
         let contact = Contact { reached: false, since: early, detail: Some("why".to_owned()) };
-        for note in [Note::TimeFloor(early), Note::TimeFloor(late), Note::Contact(contact.clone())] {
+        for note in [Note::TimeFloor(early), Note::TimeFloor(late), Note::Contact(contact.clone())]
+        {
             journal.keep_note(&note).unwrap();
         }
         drop(journal);

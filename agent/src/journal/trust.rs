@@ -31,7 +31,11 @@ impl Journal {
     ///
     /// # Errors
     /// When the disk is full or fails.
-    pub fn keep_trust(&mut self, version: &TrustVersion, at: Timestamp) -> Result<(), JournalError> {
+    pub fn keep_trust(
+        &mut self,
+        version: &TrustVersion,
+        at: Timestamp,
+    ) -> Result<(), JournalError> {
         let signed = serde_json::to_string(version.signed())
             .map_err(|error| JournalError::Damaged(error.to_string()))?;
         let number = columns::integer(version.trust().version)?;

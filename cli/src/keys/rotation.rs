@@ -150,8 +150,9 @@ pub fn read(path: &Path) -> Result<SignedTrust, RotateError> {
 fn signatures(of: &Path) -> Result<SignatureFile, RotateError> {
     let path = signatures_beside(of);
     match std::fs::read(&path) {
-        Ok(bytes) => SignatureFile::parse(&bytes)
-            .map_err(|error| RotateError::Signatures { path, error }),
+        Ok(bytes) => {
+            SignatureFile::parse(&bytes).map_err(|error| RotateError::Signatures { path, error })
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Ok(SignatureFile::new(Vec::new()))
         }
@@ -180,13 +181,13 @@ pub fn write(trust: &TrustFile, path: &Path) -> Result<(), RotateError> {
 /// When a file cannot be read or written.
 pub fn sign(path: &Path, key: &PrivateKey) -> Result<(), RotateError> {
     let signed = read(path)?;
-    let canonical = signed
-        .canonical()
-        .map_err(|error| RotateError::Trust { path: path.to_owned(), error })?;
+    let canonical =
+        signed.canonical().map_err(|error| RotateError::Trust { path: path.to_owned(), error })?;
     let mut signatures = SignatureFile::new(signed.signatures);
     signatures.put(key.sign(ArtifactType::Trust, &canonical));
     let target = signatures_beside(path);
-    let folder = target.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let folder =
+        target.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
     let at = |error| FileAccessError { path: target.clone(), error };
     let mut file = tempfile::Builder::new()
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))

@@ -74,9 +74,7 @@ impl Core {
         let known = self.release.as_ref().map_or(&[][..], |release| &release.fleet.revoked);
         match moved_back(known, offered) {
             None => Ok(()),
-            Some(moved) => {
-                Err(Violation::new(RuleCode::RevocationMovedBack, moved.to_string()))
-            }
+            Some(moved) => Err(Violation::new(RuleCode::RevocationMovedBack, moved.to_string())),
         }
     }
 

@@ -7,8 +7,8 @@ use wavegate_proto::ids::{HostName, RolloutId};
 use wavegate_proto::time::Now;
 use wavegate_proto::wire::forecast::Expected;
 use wavegate_proto::wire::operator::{
-    ChannelDocument, FailureCounts, HostCounts, HostDocument, Mode, Page, Parked, RolloutDocument, Seen,
-    Status, StatusLog, StatusRollout, WaveDocument,
+    ChannelDocument, FailureCounts, HostCounts, HostDocument, Mode, Page, Parked, RolloutDocument,
+    Seen, Status, StatusLog, StatusRollout, WaveDocument,
 };
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_reconciler::fleet::host::Host;

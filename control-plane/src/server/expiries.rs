@@ -19,9 +19,11 @@ pub(super) fn certificates(context: &Context) -> Vec<Expiry> {
     let mut rows = vec![row(ExpiryKind::ControlPlaneCertificate, "control-plane".to_owned(), own)];
     for pem in &context.trust.chain().trust().ca_pem {
         let authorities = CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok);
-        rows.extend(authorities.filter_map(|der| {
-            Some(row(ExpiryKind::Authority, subject(&der)?, expires_at(&der)?))
-        }));
+        rows.extend(
+            authorities.filter_map(|der| {
+                Some(row(ExpiryKind::Authority, subject(&der)?, expires_at(&der)?))
+            }),
+        );
     }
     rows
 }

@@ -61,8 +61,10 @@ impl Listeners {
         status: Option<TcpListener>,
     ) -> io::Result<Self> {
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let transport =
-            Transport::Tls { acceptor: TlsAcceptor::from(tls), fleet: context.trust.chain().trust().fleet.clone() };
+        let transport = Transport::Tls {
+            acceptor: TlsAcceptor::from(tls),
+            fleet: context.trust.chain().trust().fleet.clone(),
+        };
         let router = router::mtls(context.clone());
         let stop = context.stopping.clone();
         let mut tasks =

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::{FutureExt as _, select};
+use futures_util::future::select;
 use reqwest::Client;
 use serde_json::json;
 use wavegate_control_plane::server::identity::Role;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    Attempt, BootId, ChannelName, ClosureId, CpEpoch, HostName, LogSeq, Ref, RolloutId, Serial, Sha256Hash,
-    WaveIndex, WaveName,
+    Attempt, BootId, ChannelName, ClosureId, CpEpoch, HostName, LogSeq, Ref, RolloutId, Serial,
+    Sha256Hash, WaveIndex, WaveName,
 };
 use crate::record::{HostState, ProbeRecord};
 use crate::time::{Timestamp, whole_seconds};

@@ -104,7 +104,8 @@ impl Boots {
         // When it was sent: by its own uptime since it was heard before.
         let ran_secs = uptime_secs.checked_sub(known.uptime_secs)?;
         let sent = known.heard.plus_secs(ran_secs).min(now);
-        let other_booted = other.heard.millis().saturating_sub(other.uptime_secs.saturating_mul(1000));
+        let other_booted =
+            other.heard.millis().saturating_sub(other.uptime_secs.saturating_mul(1000));
         let overlaps = sent.millis() > other_booted.saturating_add(LATE_SECS * 1000);
         overlaps.then_some(other.id)
     }

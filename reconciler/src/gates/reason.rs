@@ -1,6 +1,7 @@
 //! The words for every reason: what operators read in the API, the CLI and the log.
 
-use wavegate_proto::ids::HostName;
+use wavegate_proto::artifact::rules::RuleCode;
+use wavegate_proto::ids::{BootId, HostName, Serial};
 use wavegate_proto::time::{Now, Timestamp};
 use wavegate_proto::wire::operator::{MarkBy, Reason, ReasonKind, RolloutState};
 
@@ -65,9 +66,7 @@ impl Hold {
             }
             Self::Skipped { by: None } => "an operator has left the host out".to_owned(),
             Self::Revoked => "the host's certificate has been revoked".to_owned(),
-            Self::Cloned { boots: [one, other], .. } => {
-                format!("two machines use the host's certificate: boots {one} and {other}")
-            }
+            Self::Cloned { boots, .. } => cloned(boots),
             Self::Held { actor, reason, until, .. } => {
                 let until = until.map_or("it is released".to_owned(), |until| until.to_string());
                 said(actor, &format!("holds the host until {until}"), reason)
@@ -80,12 +79,8 @@ impl Hold {
             Self::Stale { since } => {
                 format!("the signed manifest has not been fresh since {since}")
             }
-            Self::Untrusted { version, code, .. } => {
-                format!("under trust version {version} the adopted release is refused: {code}")
-            }
-            Self::ReleaseBehind { serial, host, .. } => {
-                format!("{host} has seen release {serial}, which is not adopted here")
-            }
+            Self::Untrusted { version, code, .. } => untrusted(*version, *code),
+            Self::ReleaseBehind { serial, host, .. } => behind(*serial, host),
             Self::Quarantined { closure, channel, host, since } => {
                 format!("{closure} failed on {host} and is quarantined on {channel} since {since}")
             }
@@ -304,4 +299,16 @@ fn list(hosts: &[HostName]) -> String {
 /// What a person did, and why.
 fn said(actor: &str, what: &str, reason: &str) -> String {
     format!("{actor} {what}: {reason}")
+}
+
+fn cloned([one, other]: &[BootId; 2]) -> String {
+    format!("two machines use the host's certificate: boots {one} and {other}")
+}
+
+fn untrusted(version: u64, code: RuleCode) -> String {
+    format!("under trust version {version} the adopted release is refused: {code}")
+}
+
+fn behind(serial: Serial, host: &HostName) -> String {
+    format!("{host} has seen release {serial}, which is not adopted here")
 }

@@ -132,7 +132,8 @@ fn s4_a_release_that_moves_a_revocation_back_is_refused() {
     cp.kit.revoked = vec![revoked("operator/mallory", now.plus_secs(60))];
     cp.publish(&[spec()]);
     let serial = cp.serial + 1;
-    for moved in [vec![], vec![revoked("operator/mallory", now)], vec![revoked("host/host-02", now)]]
+    for moved in
+        [vec![], vec![revoked("operator/mallory", now)], vec![revoked("host/host-02", now)]]
     {
         cp.kit.revoked = moved;
         let refused = cp.try_publish(serial, &[spec()]).unwrap_err();
@@ -175,7 +176,11 @@ fn a_clock_that_is_off_is_shown_and_noted_once_and_holds_nothing() {
     }
     assert_eq!((cp.logged("clock_skewed"), cp.status().alarms.clock_skewed), (1, 1));
     assert_eq!(cp.host_document("host-01").clock_skew_secs, Some(2 * 365 * 86_400));
-    assert_eq!(cp.dispatched(), ["host-01"], "what it is told is signed, and leases are not by clocks");
+    assert_eq!(
+        cp.dispatched(),
+        ["host-01"],
+        "what it is told is signed, and leases are not by clocks"
+    );
     cp.report("host-01");
     assert_eq!(cp.status().alarms.clock_skewed, 0);
 }

@@ -14,8 +14,8 @@ use wavegate_proto::trust::TrustedKey;
 use super::super::reading::now;
 use crate::exit::{ExitReason, Failure};
 use crate::keys::file::read_text;
-use crate::keys::rotation::{self, Change, RotateError, trusted_key};
 use crate::keys::release_key;
+use crate::keys::rotation::{self, Change, RotateError, trusted_key};
 use crate::show;
 
 /// What all of them share: the current version, and where the next one goes.

@@ -116,7 +116,8 @@ pub(in crate::server) async fn offer(
 ) -> Result<Response, ApiError> {
     let named = proof.entry.get("host").and_then(serde_json::Value::as_str);
     require_own_host(named.unwrap_or_default(), &caller.name)?;
-    let (now, floor, freshness) = (context.clock.wall(), SerialFloor::default(), Freshness::Ignored);
+    let (now, floor, freshness) =
+        (context.clock.wall(), SerialFloor::default(), Freshness::Ignored);
     let plan = context.trust.chain().verify_history(|trust| {
         let rules = VerifyContext { trust, now, floor, freshness };
         verify_rollout_proof(&proof, &caller.name, &rules)

@@ -6,9 +6,9 @@
 use wavegate_proto::artifact::release_dir;
 use wavegate_proto::artifact::rules::{Freshness, Violation};
 use wavegate_proto::signing::SignatureFile;
+use wavegate_proto::trust::MAX_TRUST_BYTES;
 use wavegate_proto::trust::chain::Followed;
 use wavegate_proto::trust::rotation::SignedTrust;
-use wavegate_proto::trust::MAX_TRUST_BYTES;
 use wavegate_proto::wire::trust::{MAX_TRUST_STEPS, TrustPublished};
 
 use super::adopt::{AdoptError, Adopter};
