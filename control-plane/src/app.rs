@@ -81,8 +81,7 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
     let clock = Clock::start();
     let opened = open(settings, &clock).await?;
     let chain = opened.trust.chain();
-    let source = settings.release_source.as_deref().map(|text| Source::new(text, chain.trust()));
-    let source = source.transpose().map_err(|e| Failure::new(Exit::Usage, e))?;
+    let source = source(settings, chain.trust())?;
     let addresses = (local_address(&opened.https)?, opened.status.as_ref().map(local_address));
     let floor = floor(&opened.stored);
     let config = core_config(settings, chain.trust())?;
@@ -182,6 +181,11 @@ impl Running {
             .await
             .map_err(|reason| Failure::new(Exit::CommitFailed, format!("commit: {reason}")))
     }
+}
+
+fn source(settings: &Settings, trust: &TrustFile) -> Result<Option<Source>, Failure> {
+    let source = settings.release_source.as_deref().map(|text| Source::new(text, trust));
+    source.transpose().map_err(|e| Failure::new(Exit::Usage, e))
 }
 
 fn core_config(settings: &Settings, trust: &TrustFile) -> Result<CoreConfig, Failure> {

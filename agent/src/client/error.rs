@@ -122,14 +122,20 @@ impl From<reqwest::Error> for ClientError {
 fn is_about_time(error: &reqwest::Error) -> bool {
     let mut source = error.source();
     while let Some(cause) = source {
-        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let found = cause.downcast_ref::<rustls::Error>();
-        if let Some(found) = found.or_else(|| wrapped?.downcast_ref::<rustls::Error>()) {
+        if let Some(found) = rustls_error(cause) {
             return is_validity(found);
         }
         source = cause.source();
     }
     false
+}
+
+/// TLS hands its errors on inside of others.
+fn rustls_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = cause.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    rustls_error(cause.downcast_ref::<std::io::Error>()?.get_ref()?)
 }
 
 fn is_validity(error: &rustls::Error) -> bool {

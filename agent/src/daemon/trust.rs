@@ -19,11 +19,11 @@ pub(super) async fn run(shell: &Shell) -> Result<(), Stopped> {
     loop {
         let holds = shell.trust().version();
         announced.wait_for(|version| *version > holds).await.map_err(|_| Stopped)?;
-        let wait = match shell.control_plane.trust_after(holds).await {
+        match shell.control_plane.trust_after(holds).await {
             Ok(answer) => {
+                backoff = shell.backoff();
                 follow(shell, &answer.items).await?;
                 if shell.trust().version() > holds {
-                    backoff = shell.backoff();
                     continue;
                 }
                 if answer.items.is_empty() {
@@ -33,16 +33,14 @@ pub(super) async fn run(shell: &Shell) -> Result<(), Stopped> {
                         "the control plane does not have the next version of the trust file"
                     );
                 }
-                // It is announced with the next heartbeat again.
+                // Asked again when the next heartbeat announces it again.
                 shell.announced_trust.send_replace(0);
-                backoff.after_failure()
             }
             Err(error) => {
                 tracing::warn!(%error, "the trust file cannot be followed");
-                backoff.after_error(&error)
+                shell.pause(backoff.after_error(&error)).await;
             }
-        };
-        shell.pause(wait).await;
+        }
     }
 }
 

@@ -12,3 +12,4 @@ mod happy;
 mod hostile;
 mod inspect;
 mod restart;
+mod rotation;
