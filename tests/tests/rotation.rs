@@ -130,6 +130,11 @@ fn s3_keys_are_rotated_twice_and_a_host_that_slept_through_both_takes_the_next_r
     }
     assert_eq!(scene.trust_of(&sleeper), 1);
 
+    // A start of an agent reads its journal with the keys of its time.
+    let restarted = &folder.hosts[0];
+    agents.kill_9(restarted);
+    agents.start_again(restarted);
+
     // What was followed outlives a crash, although the file on disk is the first version still.
     scene.control_plane.kill_9();
     scene.control_plane.start_again();
@@ -162,4 +167,74 @@ fn s3_keys_are_rotated_twice_and_a_host_that_slept_through_both_takes_the_next_r
     assert_eq!(over.state, RolloutState::Terminal);
     agents.expect_running();
     scene.control_plane.check_log();
+    let said = fs::read_to_string(folder.path(format!("logs/{restarted}.log"))).unwrap();
+    assert!(!said.contains("plan no longer verifies"), "{said}");
+}
+
+/// The time now in whole seconds, as a person types it.
+fn now() -> String {
+    wavegate_control_plane::clock::wall().truncated_to_secs().to_string().replace(".000Z", "Z")
+}
+
+#[test]
+fn two_must_sign_and_the_kill_switch_stops_what_was_signed_before() {
+    let folder = Folder::new(1);
+    let host = folder.hosts[0].clone();
+    let waves = vec![Wave { name: "all", hosts: Vec::new(), soak_secs: 1 }];
+    folder.plan(&Plan { waves, ..Plan::default() });
+    let control_plane = ControlPlane::start(&folder);
+    let _agents = Agents::start(&folder, &control_plane.url);
+    let scene = Scene { folder: &folder, control_plane };
+    folder.release(1, Content::Healthy);
+    scene.control_plane.publish(1);
+    scene.expect_rollout("stable@r1", 1);
+
+    let (first, second) = ("fleet/keys/release.key", "fleet/keys/second.key");
+    folder.succeeds(&["key", "new", "--out", second]);
+    let id = folder.succeeds(&["key", "id", second]);
+    let (second_id, public) = id.trim().split_once(' ').unwrap();
+    // In one version: two keys with a threshold of one cannot be had with a threshold of two before.
+    let alone = ["trust", "set-threshold", "2", "fleet/trust.json"];
+    let output = folder.wavegate(&alone);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("threshold is 2, with 1 keys"), "{said}");
+    let rotate = ["trust", "rotate", "fleet/trust.json", "--add", public, "--threshold", "2"];
+    let said = folder.succeeds(&[&rotate[..], &["--key", first, "--key", second]].concat());
+    assert_eq!(said.matches(": enough").count(), 2, "{said}");
+
+    // The release brings it along, and is held to it.
+    folder.release(2, Content::Healthy);
+    let beside = folder.path("releases/2/trust");
+    fs::create_dir(&beside).unwrap();
+    fs::copy(folder.path("trust-2.json"), beside.join("2.json")).unwrap();
+    fs::copy(folder.path("trust-2.json.sig"), beside.join("2.json.sig")).unwrap();
+    scene.refused(&["release", "publish", "fleet/releases/2"], "signature-threshold");
+    assert_eq!(scene.status().trust_version, Some(2));
+    let verify = ["release", "verify", "fleet/releases/2", "--trust", "fleet/trust-2.json"];
+    let output = folder.wavegate(&verify);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains(&format!("missing {second_id}; needed 2")), "{said}");
+    folder.succeeds(&["release", "sign", "fleet/releases/2", "--key", second]);
+    folder.succeeds(&verify);
+    scene.control_plane.publish(2);
+    scene.expect_rollout("stable@r2", 1);
+    scene.expect_trust(&host, 2);
+
+    let kill = ["trust", "rotate", "fleet/trust-2.json", "--reject-signed-before", &now()];
+    folder.succeeds(&[&kill[..], &["--key", first, "--key", second]].concat());
+    let said = scene.accepted(&["trust", "publish", "fleet/trust-3.json"]);
+    assert!(said.contains("warning: the adopted release"), "{said}");
+    let untrusted = scene.status().alarms.release_untrusted;
+    assert_eq!(untrusted.as_deref(), Some("rejected-signed-before"));
+    scene.refused(&["release", "publish", "fleet/releases/2"], "rejected-signed-before");
+    let back = ["trust", "rotate", "fleet/trust-3.json", "--reject-signed-before"];
+    let output = folder.wavegate(&[&back[..], &["2026-01-01T00:00:00Z"]].concat());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("only moves forward"));
+
+    folder.release(3, Content::Healthy);
+    folder.succeeds(&["release", "sign", "fleet/releases/3", "--key", second]);
+    scene.control_plane.publish(3);
+    scene.expect_rollout("stable@r3", 1);
+    assert_eq!(scene.status().alarms.release_untrusted, None);
+    scene.expect_trust(&host, 3);
 }

@@ -24,8 +24,8 @@ pub(super) enum Message {
     Heartbeat(HostFacts, oneshot::Sender<Heartbeat>),
     /// A version of the trust file has been verified. Answered when it is durable.
     KeepTrust(Box<TrustVersion>, oneshot::Sender<()>),
-    /// Something is to be remembered. Answered when it is durable.
-    KeepNote(Note, oneshot::Sender<()>),
+    /// Something is to be remembered, if there is room for it.
+    KeepNote(Note),
 }
 
 /// What the workers may know of the decisions, as of the last durable one.
@@ -100,9 +100,9 @@ impl Inbox {
         self.ask(|done| Message::KeepTrust(Box::new(version), done)).await
     }
 
-    /// Remembers something and waits until it is durable.
+    /// Remembers something. Nobody waits for it: heartbeats go on while the disk is full.
     pub(super) async fn keep_note(&self, note: Note) -> Result<(), Stopped> {
-        self.ask(|done| Message::KeepNote(note, done)).await
+        self.messages.send(Message::KeepNote(note)).await.map_err(|_| Stopped)
     }
 
     /// The decisions as the workers see them, now and later.

@@ -114,9 +114,11 @@ impl Reducer {
                 self.persist(|journal| journal.keep_trust(&version, clock::wall())).await?;
                 let _gone = done.send(());
             }
-            Message::KeepNote(note, done) => {
-                self.persist(|journal| journal.keep_note(&note)).await?;
-                let _gone = done.send(());
+            Message::KeepNote(note) => {
+                match tokio::task::block_in_place(|| self.journal.keep_note(&note)) {
+                    Ok(()) | Err(JournalError::DiskFull) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(())
@@ -165,6 +167,7 @@ impl Reducer {
                     (Message::Heartbeat(facts, reply), Some(last)) => {
                         let _gone = reply.send(refreshed(last, facts));
                     }
+                    (Message::KeepNote(_), _) => {}
                     (other, _) => self.deferred.push_back(other),
                 },
             }
