@@ -10,7 +10,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     ca, channels, events, host, hosts, init, key, log, plan, quarantine, release, rollout,
-    simulate, status, trust,
+    simulate, status, swarm, trust,
 };
 use crate::demo;
 use crate::exit::Failure;
@@ -70,6 +70,8 @@ enum Command {
     /// Whether the log still is what it was
     #[command(subcommand)]
     Log(log::LogCommand),
+    /// Many agents in one process, to see what a control plane bears
+    Swarm(swarm::SwarmArgs),
     /// Completions for a shell, on stdout
     Completions {
         /// Which shell
@@ -102,6 +104,7 @@ impl Cli {
             Command::Quarantine(command) => quarantine::run(&command, out),
             Command::Events(args) => events::run(&args, out),
             Command::Log(command) => log::run(&command, out),
+            Command::Swarm(args) => swarm::run(&args, out),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "wavegate", &mut script);

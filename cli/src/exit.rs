@@ -20,6 +20,7 @@ use crate::release::BuildError;
 use crate::release::dir::DirError;
 use crate::release::rehearse::RehearseError;
 use crate::release::verify::VerifyError;
+use crate::swarm::SwarmError;
 
 /// Why a command did not end well; the number is the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,6 +158,20 @@ impl From<InitError> for Failure {
             | InitError::Key(_)
             | InitError::Ca(_)
             | InitError::Trust(_) => Self::new(ExitReason::Refused, error),
+        }
+    }
+}
+
+impl From<SwarmError> for Failure {
+    fn from(error: SwarmError) -> Self {
+        match error {
+            SwarmError::Limit(_) => Self::new(ExitReason::Refused, error).with_hint(
+                "raise it with `ulimit -n`, or divide the swarm among processes with --skip",
+            ),
+            SwarmError::Client(_, _) => Self::usage(error),
+            SwarmError::Certificate(_) | SwarmError::Threads(_) => {
+                Self::new(ExitReason::Refused, error)
+            }
         }
     }
 }

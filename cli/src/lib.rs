@@ -9,6 +9,7 @@ pub mod cli;
 pub mod commands;
 pub mod demo;
 pub mod show;
+pub mod swarm;
 
 pub mod fleet_toml;
 

@@ -69,6 +69,23 @@ impl Credentials {
         Self { clock: clock.clone(), ..self }
     }
 
+    /// The same from PEM texts.
+    ///
+    /// # Errors
+    /// When one holds nothing of its kind.
+    pub fn from_pem(ca: &str, certificate: &str, key: &str) -> Result<Self, TlsError> {
+        let all = |pem: &str| -> Result<Vec<_>, _> {
+            CertificateDer::pem_slice_iter(pem.as_bytes()).collect()
+        };
+        let error = |error| file_error(Path::new("PEM"), &error);
+        let (roots, chain) = (all(ca).map_err(error)?, all(certificate).map_err(error)?);
+        if chain.is_empty() {
+            return Err(error(rustls::pki_types::pem::Error::NoItemsFound));
+        }
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(error)?;
+        Ok(Self { roots, chain, key, clock: FloorClock::default() })
+    }
+
     /// Our own certificate, DER.
     #[must_use]
     pub fn leaf(&self) -> &CertificateDer<'static> {

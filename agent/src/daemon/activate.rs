@@ -8,10 +8,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wavegate_proto::event::FailureClass;
 use wavegate_proto::ids::{ClosureId, RolloutId};
-use wavegate_state_machine::agent::{ActivationOutcome, AgentInput, RollbackOutcome};
+use wavegate_state_machine::agent::{
+    ActivationOutcome, AgentInput, ProbeSchedule, RollbackOutcome,
+};
 
 use super::fetch::FetchFailure;
-use super::shell::{Shell, schedules};
+use super::shell::Shell;
 use crate::activation;
 use crate::resources::engine::Limits;
 
@@ -61,7 +63,7 @@ async fn try_activate(shell: &Shell, closure: &ClosureId, limits: Limits) -> Act
         },
     };
     shell.pin_in_use();
-    let probes = bundle.as_deref().map(schedules).unwrap_or_default();
+    let probes = bundle.as_deref().map(ProbeSchedule::of).unwrap_or_default();
     let left = deadline.saturating_duration_since(Instant::now());
     let limits = Limits { activation: left, ..limits };
     let _alone = shell.hands.lock().await;

@@ -12,9 +12,9 @@ use wavegate_proto::artifact::verified::Verified;
 use wavegate_proto::ids::{ClosureId, HostName, RolloutId};
 use wavegate_proto::trust::chain::TrustChain;
 use wavegate_proto::wire::agent::RolloutProof;
-use wavegate_state_machine::agent::{AgentInput, OfferedPlan, Rejection};
+use wavegate_state_machine::agent::{AgentInput, OfferedPlan, ProbeSchedule, Rejection};
 
-use super::shell::{Shell, schedules};
+use super::shell::Shell;
 use crate::client::ClientError;
 use crate::clock;
 
@@ -79,7 +79,7 @@ impl Shell {
             tracing::warn!(%error, "closure in the cache not usable");
             None
         });
-        Ok(OfferedPlan { plan, proof, probes: bundle.as_ref().map(schedules) })
+        Ok(OfferedPlan { plan, proof, probes: bundle.as_ref().map(ProbeSchedule::of) })
     }
 }
 

@@ -10,7 +10,6 @@ use wavegate_proto::artifact::bundle::Bundle;
 use wavegate_proto::ids::{ClosureId, HostName};
 use wavegate_proto::trust::chain::TrustChain;
 use wavegate_proto::wire::agent::ResourceRef;
-use wavegate_state_machine::agent::ProbeSchedule;
 
 use super::inbox::Inbox;
 use super::memory::Memory;
@@ -99,16 +98,4 @@ impl Shell {
             () = tokio::time::sleep(wait) => {}
         }
     }
-}
-
-/// The probes of a bundle, as the decisions know them.
-pub(super) fn schedules(bundle: &Bundle) -> Vec<ProbeSchedule> {
-    let declared = bundle.declared_probes().into_iter().zip(&bundle.probes);
-    declared
-        .map(|(declared, probe)| ProbeSchedule {
-            declared,
-            interval_secs: probe.interval_secs,
-            timeout_secs: probe.timeout_secs,
-        })
-        .collect()
 }

@@ -13,11 +13,10 @@ use wavegate_proto::ids::ClosureId;
 use wavegate_proto::time_floor::TimeFloor;
 use wavegate_proto::trust::TrustFile;
 use wavegate_proto::trust::chain::TrustChain;
-use wavegate_state_machine::agent::{Restored, StoredJournal};
+use wavegate_state_machine::agent::{ProbeSchedule, Restored, StoredJournal};
 
 use super::lock::{LockError, StateLock};
 use super::plan::verify_history;
-use super::shell::schedules;
 use crate::activation::{Activator, live_setup};
 use crate::cache::Cache;
 use crate::client::{ControlPlane, Credentials};
@@ -196,7 +195,7 @@ fn verified(
             .ok()
             .flatten()
     });
-    let probes = bundle.as_ref().map(schedules).unwrap_or_default();
+    let probes = bundle.as_ref().map(ProbeSchedule::of).unwrap_or_default();
     StoredJournal { rollout_id, journal_id, proof, plan, probes, entries }
 }
 

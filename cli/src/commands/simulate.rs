@@ -11,6 +11,7 @@ use wavegate_control_plane::forecast::simulate::simulate;
 use wavegate_control_plane::forecast::{Assumptions, Ending};
 use wavegate_proto::time::Timestamp;
 
+use super::percentage::share;
 use super::reading::now;
 use crate::exit::{ExitReason, Failure};
 use crate::release::rehearse;
@@ -41,20 +42,6 @@ pub struct SimulateArgs {
     json: bool,
 }
 
-/// `5%`, `0.5%` or `5`, as a share from 0 to 1.
-fn share(text: &str) -> Result<f64, String> {
-    let percent: f64 = text
-        .strip_suffix('%')
-        .unwrap_or(text)
-        .parse()
-        .map_err(|_| "write it as a percentage, such as 5%".to_owned())?;
-    if (0.0..=100.0).contains(&percent) {
-        Ok(percent / 100.0)
-    } else {
-        Err("a percentage is from 0% to 100%".to_owned())
-    }
-}
-
 pub(crate) fn run(args: &SimulateArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let start = args.start.unwrap_or_else(now);
     let release = rehearse::read(&args.dir, start)?;
@@ -69,22 +56,9 @@ pub(crate) fn run(args: &SimulateArgs, out: &mut dyn Write) -> Result<(), Failur
         Ending::Terminal => return Ok(()),
         Ending::Halted => "a rollout halts",
         Ending::Waiting => "a rollout does not end by itself",
-        Ending::BrokenOff => "the simulation was broken off: it takes longer than a year",
+        Ending::BrokenOff => {
+            "the simulation was broken off: it takes longer than a year of its own time, or more steps than it looks at"
+        }
     };
     Err(Failure::new(ExitReason::Refused, message))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_percentage_is_a_share() {
-        for (text, wanted) in [("0%", 0.0), ("5", 0.05), ("0.5%", 0.005), ("100%", 1.0)] {
-            assert_eq!(share(text), Ok(wanted), "{text}");
-        }
-        for text in ["", "%", "-1%", "101%", "NaN", "inf", "five"] {
-            assert!(share(text).is_err(), "{text}");
-        }
-    }
 }

@@ -34,6 +34,9 @@ pub enum CaError {
     /// The library said no.
     #[error("cannot make the certificate: {0}")]
     Certificate(#[from] rcgen::Error),
+    /// What was issued cannot be used.
+    #[error("cannot use the certificate that was made: {0}")]
+    Unusable(String),
     /// The folder's `ca.pem` is not one of ours.
     #[error("{path} is no certificate authority of a fleet: {reason}", path = path.display())]
     NotAnAuthority {

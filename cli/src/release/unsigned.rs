@@ -59,6 +59,14 @@ pub fn read(path: &Path) -> Result<Release, DirError> {
 ///
 /// # Errors
 /// When it is none.
+/// What the fleet document of the release in `path` says.
+///
+/// # Errors
+/// When it is not there, or is none.
+pub fn read_fleet(path: &Path) -> Result<FleetDocument, DirError> {
+    fleet_document(path, &dir::read(path, names::FLEET)?)
+}
+
 pub(super) fn fleet_document(path: &Path, bytes: &[u8]) -> Result<FleetDocument, DirError> {
     let malformed = |reason: String| DirError::Malformed { path: path.join(names::FLEET), reason };
     let value = parse_strict(bytes).map_err(|error| malformed(error.to_string()))?;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use wavegate_proto::artifact::bundle::Bundle;
 use wavegate_proto::artifact::proof::HostPlan;
 use wavegate_proto::artifact::verified::Verified;
 use wavegate_proto::event::{
@@ -19,6 +20,7 @@ use wavegate_proto::wire::agent::{
     Checkpoint, Dispatch, HeartbeatAnswer, Marks, Rejected, ResourceCounts, ResourceRef,
     RolloutProof,
 };
+use wavegate_proto::wire::problem::{Problem, ProblemCode};
 
 /// Makes journal ids. The core uses no randomness of its own.
 pub trait JournalIds {
@@ -127,6 +129,21 @@ pub struct ProbeSchedule {
     pub timeout_secs: u64,
 }
 
+impl ProbeSchedule {
+    /// The probes of a bundle.
+    #[must_use]
+    pub fn of(bundle: &Bundle) -> Vec<Self> {
+        let declared = bundle.declared_probes().into_iter().zip(&bundle.probes);
+        declared
+            .map(|(declared, probe)| Self {
+                declared,
+                interval_secs: probe.interval_secs,
+                timeout_secs: probe.timeout_secs,
+            })
+            .collect()
+    }
+}
+
 /// Why a plan is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
@@ -168,6 +185,29 @@ pub enum PostOutcome {
     Pruned,
     /// No usable answer: unreachable, overloaded, anything else.
     Unavailable,
+}
+
+impl PostOutcome {
+    /// What a problem says about the journal; `None`: nothing, the request may be sent again.
+    #[must_use]
+    pub fn of_problem(problem: &Problem) -> Option<Self> {
+        let is = |code: ProblemCode| problem.code() == code.as_str();
+        if is(ProblemCode::EventRefused) {
+            let (seq, last_seq) = (problem.seq?, problem.last_seq?);
+            let reason = problem.reason.clone().unwrap_or_else(|| problem.detail.clone());
+            return Some(Self::Refused { seq, reason, last_seq });
+        }
+        if is(ProblemCode::SeqGap) {
+            return Some(Self::Gap { expected: problem.expected_seq? });
+        }
+        let plain = [
+            (ProblemCode::JournalReplaced, Self::JournalReplaced),
+            (ProblemCode::JournalDiverged, Self::JournalDiverged),
+            (ProblemCode::UnknownRollout, Self::UnknownRollout),
+            (ProblemCode::RolloutPruned, Self::Pruned),
+        ];
+        plain.into_iter().find(|(code, _)| is(*code)).map(|(_, outcome)| outcome)
+    }
 }
 
 /// What became of the offer of a header.

@@ -21,6 +21,7 @@ mod effect;
 mod heartbeat;
 mod input;
 mod journals;
+mod memory;
 mod outbox;
 mod probes;
 mod restore;
@@ -33,3 +34,4 @@ pub use input::{
     OfferedPlan, PostOutcome, ProbeSchedule, Rejection, Restored, RollbackOutcome, StoredEntry,
     StoredJournal, Verdict, Written,
 };
+pub use memory::{MemoryDisk, MemoryJournal};

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use wavegate_control_plane::core::{Core, LogRow, Write};
 use wavegate_proto::ids::{Attempt, ClosureId, HostName, JournalId, RolloutId, Seq};
 use wavegate_proto::record::{HostRecord, HostState};
+use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::operator::RolloutState;
 use wavegate_reconciler::fleet::placement::Placement;
 
 use super::oracle::tolerated;
+use super::standing::Standing;
 
 /// What the judge remembers, across wipes.
 #[derive(Default)]
@@ -24,6 +26,8 @@ pub struct Judge {
     /// Hosts that were left out or lost once: their wave may have been done without them, and a wave that
     /// was done stays done (G16).
     set_aside: BTreeSet<(RolloutId, HostName)>,
+    /// What operators have said.
+    standing: Standing,
     /// Hosts that have really passed a probe since their last activation.
     pub passed: BTreeSet<HostName>,
     /// Dispatches seen.
@@ -35,9 +39,11 @@ impl Judge {
     pub fn new_database(&mut self, log: &[Arc<LogRow>]) {
         self.seqs.clear();
         self.set_aside.clear();
+        self.standing = Standing::default();
         for row in log {
             self.note_seq(row, false);
             self.note_set_aside(row);
+            self.standing.note(row);
         }
     }
 
@@ -51,12 +57,12 @@ impl Judge {
         self.passed.remove(host);
     }
 
-    /// A batch is committed. The core is as it is after the batch.
-    pub fn committed(&mut self, core: &Core, batch: &[Write]) {
+    /// A batch is committed at `at`. The core is as it is after the batch.
+    pub fn committed(&mut self, core: &Core, batch: &[Write], at: Timestamp) {
         for write in batch {
             match write {
                 Write::Log(row) => self.log_row(row),
-                Write::Dispatch(row) => self.dispatched(core, &row.rollout_id, &row.host),
+                Write::Dispatch(row) => self.dispatched(core, &row.rollout_id, &row.host, at),
                 Write::HostRollout(_)
                 | Write::HostRolloutDropped { .. }
                 | Write::Rollout(_)
@@ -80,6 +86,7 @@ impl Judge {
     fn log_row(&mut self, row: &LogRow) {
         self.note_seq(row, true);
         self.note_set_aside(row);
+        self.standing.note(row);
         let replayed = row.payload.get("replay").is_some();
         if row.kind == "converged" && !replayed {
             // Converged only with evidence (E4, E7).
@@ -118,7 +125,7 @@ impl Judge {
     }
 
     /// No dispatch past a closed gate; a halted rollout dispatches nothing (E1).
-    fn dispatched(&mut self, core: &Core, id: &RolloutId, host: &HostName) {
+    fn dispatched(&mut self, core: &Core, id: &RolloutId, host: &HostName, at: Timestamp) {
         self.dispatches += 1;
         let fleet = core.fleet();
         let rollout = &fleet.rollouts[id];
@@ -129,6 +136,7 @@ impl Judge {
         );
         assert!(!halted || placement.lease.is_none(), "{id} is halted and {host} holds a dispatch");
         let Some(lease) = &placement.lease else { return };
+        self.standing.check(rollout, placement, at);
         for index in 0..rollout.waves().len() {
             let of_wave =
                 || rollout.placements.values().filter(|p| p.entry.wave.0 as usize == index);

@@ -11,13 +11,15 @@ mod disk;
 pub mod history;
 mod invariants;
 mod network;
+pub mod operator;
 pub mod oracle;
+mod standing;
 pub mod story;
 pub mod tally;
 pub mod trace;
 mod world;
 
-pub use agent::{AgentDisk, Ids, Work};
+pub use agent::{Ids, Work};
 pub use behaviour::{Behaviour, Health, INFRA_FAILURE, probes};
 pub use control_plane::{ControlPlane, Decided};
 pub use disk::Disk;

@@ -6,7 +6,6 @@ use wavegate_control_plane::core::{Answer, Input, Query, Token};
 use wavegate_proto::artifact::proof::verify_rollout_proof;
 use wavegate_proto::ids::{HostName, RolloutId, Seq};
 use wavegate_proto::wire::agent::{EventsRequest, Heartbeat, RolloutProof};
-use wavegate_proto::wire::problem::Problem;
 use wavegate_state_machine::agent::PostOutcome;
 
 use crate::release_kit::Kit;
@@ -93,23 +92,9 @@ pub(super) enum Response {
 pub fn post_outcome(answer: Option<Answer>) -> PostOutcome {
     match answer {
         Some(Answer::Events(answer)) => PostOutcome::Accepted { last_seq: answer.last_seq },
-        Some(Answer::Problem(problem)) => refused(&problem),
-        _ => PostOutcome::Unavailable,
-    }
-}
-
-fn refused(problem: &Problem) -> PostOutcome {
-    match problem.code() {
-        "event-refused" => PostOutcome::Refused {
-            seq: problem.seq.unwrap_or(Seq(0)),
-            reason: problem.reason.clone().unwrap_or_default(),
-            last_seq: problem.last_seq.unwrap_or(Seq(0)),
-        },
-        "seq-gap" => PostOutcome::Gap { expected: problem.expected_seq.unwrap_or(Seq(1)) },
-        "journal-replaced" => PostOutcome::JournalReplaced,
-        "journal-diverged" => PostOutcome::JournalDiverged,
-        "unknown-rollout" => PostOutcome::UnknownRollout,
-        "rollout-pruned" => PostOutcome::Pruned,
+        Some(Answer::Problem(problem)) => {
+            PostOutcome::of_problem(&problem).unwrap_or(PostOutcome::Unavailable)
+        }
         _ => PostOutcome::Unavailable,
     }
 }

@@ -30,6 +30,8 @@ enum End {
     Failed,
     /// A channel before it is not done: nothing changes.
     Held,
+    /// Somebody has ended it, as far as it had come.
+    Aborted,
 }
 
 impl End {
@@ -38,6 +40,10 @@ impl End {
             Self::Done => state == RolloutState::Terminal,
             Self::Reverted => state == RolloutState::Reverted,
             Self::Failed => state == RolloutState::Failed,
+            Self::Aborted => matches!(
+                state,
+                RolloutState::Failed | RolloutState::Reverted | RolloutState::Terminal
+            ),
             Self::Held => matches!(
                 state,
                 RolloutState::Opening | RolloutState::Active | RolloutState::Converging
@@ -81,12 +87,17 @@ impl Oracle {
                 self.perhaps.insert(key.clone());
             }
         }
+        let before = self.clone();
         for spec in &chapter.channels {
             let id = rollout_id(spec);
             if self.ends.get(&spec.channel).is_some_and(|(known, _)| *known == id) {
                 continue;
             }
-            let end = self.tell_channel(chapter, spec);
+            let mut end = self.tell_channel(chapter, spec);
+            if chapter.is_aborted(&id) && end != End::Held {
+                self.as_far_as_it_came(chapter, spec, &before);
+                end = End::Aborted;
+            }
             self.ends.insert(spec.channel.clone(), (id, end));
         }
     }
@@ -107,8 +118,9 @@ impl Oracle {
                 hosts().partition(|e| bad(&e.host, &e.closure) == Health::Good);
             let halts = failing.len() > tolerated(spec.policy.max_failures, hosts().count());
             for entry in good {
-                self.may_run(&entry.host, &entry.closure, halts);
-                if !halts {
+                let left_out = chapter.is_skipped(&entry.host);
+                self.may_run(&entry.host, &entry.closure, halts || left_out);
+                if !halts && !left_out {
                     self.broken.remove(&entry.host);
                 }
             }
@@ -164,17 +176,22 @@ impl Oracle {
             if before.ends.get(&spec.channel).map(|(id, _)| id) == Some(&rollout_id(spec)) {
                 continue;
             }
-            for entry in &spec.entries {
-                let ran = before.runs.get(&entry.host).cloned().unwrap_or([None].into());
-                let runs = self.runs.get_mut(&entry.host).unwrap();
-                runs.extend(ran);
-                runs.insert(Some(entry.closure.clone()));
-                let key = (spec.channel.clone(), entry.closure.clone());
-                self.quarantined.remove(&key);
-                self.perhaps.insert(key);
-                if chapter.health(&entry.host, &entry.closure) != Health::Good {
-                    self.broken.insert(entry.host.clone());
-                }
+            self.as_far_as_it_came(chapter, spec, before);
+        }
+    }
+
+    /// Some hosts of a channel may have been reached and some not.
+    fn as_far_as_it_came(&mut self, chapter: &Chapter, spec: &ChannelSpec, before: &Self) {
+        for entry in &spec.entries {
+            let ran = before.runs.get(&entry.host).cloned().unwrap_or([None].into());
+            let runs = self.runs.get_mut(&entry.host).unwrap();
+            runs.extend(ran);
+            runs.insert(Some(entry.closure.clone()));
+            let key = (spec.channel.clone(), entry.closure.clone());
+            self.quarantined.remove(&key);
+            self.perhaps.insert(key);
+            if chapter.health(&entry.host, &entry.closure) != Health::Good {
+                self.broken.insert(entry.host.clone());
             }
         }
     }
@@ -220,6 +237,7 @@ impl Oracle {
                     e.wave < entry.wave
                         && chapter.health(&e.host, &e.closure) == Health::Good
                         && chapter.away.as_ref() != Some(&e.host)
+                        && !chapter.is_skipped(&e.host)
                 });
                 for earlier in before {
                     let converged = history.converged.get(&(id.clone(), earlier.host.clone()));
@@ -235,7 +253,7 @@ impl Oracle {
     }
 }
 
-fn rollout_id(spec: &ChannelSpec) -> RolloutId {
+pub(super) fn rollout_id(spec: &ChannelSpec) -> RolloutId {
     format!("{}@{}", spec.channel, spec.reference).parse().unwrap()
 }
 

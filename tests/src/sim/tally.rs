@@ -61,11 +61,29 @@ pub enum Rare {
     FailureTolerated,
     /// A release takes the place of one that is under way.
     SupersededUnderWay,
+    /// Somebody pauses a rollout.
+    Paused,
+    /// Somebody lets it go on.
+    Resumed,
+    /// Somebody ends a rollout.
+    Aborted,
+    /// Somebody approves a wave.
+    Approved,
+    /// Somebody holds a host.
+    HostHeld,
+    /// Somebody leaves a host out.
+    SkippedByOperator,
+    /// A host brings back what somebody has said, after a wiped database.
+    MarkRestored,
+    /// A wave waits for a maintenance window.
+    WindowHeld,
+    /// A host is on another channel in a newer release.
+    ChangedChannel,
 }
 
 impl Rare {
     /// Every one of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 36] = [
         Self::WipeDuringSoak,
         Self::WipeDuringRollback,
         Self::SetBackDatabase,
@@ -93,6 +111,15 @@ impl Rare {
         Self::HostEdgeHeld,
         Self::FailureTolerated,
         Self::SupersededUnderWay,
+        Self::Paused,
+        Self::Resumed,
+        Self::Aborted,
+        Self::Approved,
+        Self::HostHeld,
+        Self::SkippedByOperator,
+        Self::MarkRestored,
+        Self::WindowHeld,
+        Self::ChangedChannel,
     ];
 }
 

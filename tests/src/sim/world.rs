@@ -7,7 +7,7 @@ use fastrand::Rng;
 use wavegate_control_plane::core::{Answer, Input, Token, Write};
 use wavegate_proto::artifact::release::Release;
 use wavegate_proto::artifact::verified::Verified;
-use wavegate_proto::ids::{ClosureId, CpEpoch, HostName};
+use wavegate_proto::ids::{ClosureId, CpEpoch, HostName, PersonName};
 use wavegate_proto::time::{Mono, Now, Timestamp};
 use wavegate_proto::wire::operator::RolloutState;
 
@@ -18,6 +18,7 @@ use super::disk::Disk;
 use super::history::History;
 use super::invariants::Judge;
 use super::network::{Request, Response};
+use super::operator::{LOOK_SECS, Operator, Order};
 use super::tally::{Rare, Tally};
 use super::trace::Trace;
 use crate::release_kit::{ChannelSpec, Kit, host_name};
@@ -62,6 +63,7 @@ pub struct World {
     pub(super) numbers: u64,
     pub tally: Tally,
     pub history: History,
+    pub(super) operator: Operator,
     pub trace: Trace,
 }
 
@@ -93,6 +95,7 @@ impl World {
             numbers: 0,
             tally: Tally { seeds: 1, ..Tally::default() },
             history: History::default(),
+            operator: Operator::default(),
             trace: Trace::default(),
         };
         world.push(0, Event::ControlPlaneStart);
@@ -242,7 +245,8 @@ impl World {
             Event::PollTimeout { host, token, number } => self.poll_timeout(host, token, number),
             Event::ControlPlaneTick => {
                 self.control_plane_step(Input::Tick);
-                self.push(5_000, Event::ControlPlaneTick);
+                self.operator_looks();
+                self.push(LOOK_SECS * 1000, Event::ControlPlaneTick);
             }
             Event::ControlPlaneStart => self.start_control_plane(),
             Event::ControlPlaneCrash => self.crash_control_plane(),
@@ -252,6 +256,24 @@ impl World {
             Event::ClockJump => self.clock_jumps(),
             Event::WorkDone { host, generation } => self.work_done(&host, generation),
             Event::Probe { host, generation, index } => self.probe(&host, generation, index),
+        }
+    }
+
+    /// What people want from now on.
+    pub fn order(&mut self, orders: &[Order]) {
+        let now = self.now();
+        self.operator.begin(orders, now);
+    }
+
+    fn operator_looks(&mut self) {
+        let now = self.now();
+        let Some(control_plane) = &self.control_plane else { return };
+        for verb in self.operator.verbs(&control_plane.core, now) {
+            let Some(control_plane) = &mut self.control_plane else { return };
+            let reply = control_plane.token();
+            self.trace.note(|| format!("somebody wants {verb:?}"));
+            let (by, reason) = (PersonName::new("alice").unwrap(), "simulated".to_owned());
+            self.control_plane_step(Input::Verb { verb, by, reason, reply });
         }
     }
 
@@ -330,7 +352,7 @@ impl World {
             self.push(2_000, Event::ControlPlaneStart);
             return;
         }
-        self.judge.committed(&control_plane.core, &writes);
+        self.judge.committed(&control_plane.core, &writes, now.wall);
         note_rare(&mut self.tally, &writes);
         self.trace.committed(&writes);
         self.disk.commit(writes);
@@ -488,12 +510,22 @@ fn note_rare(tally: &mut Tally, batch: &[Write]) {
             ("dispatch_expired", _) => Rare::DispatchLapsed,
             ("dispatch_withdrawn", _) => Rare::DispatchWithdrawn,
             ("host_skipped", Some(true)) if row.payload["cause"] == "removed" => Rare::HostLeft,
+            ("host_skipped", Some(true)) if row.actor.starts_with("operator/") => {
+                Rare::SkippedByOperator
+            }
             ("host_skipped", Some(true)) => Rare::SkippedOffline,
             ("host_skipped", Some(false)) => Rare::TakenInAgain,
             ("host_lost", _) => Rare::Lost,
             ("infra_retry", _) => Rare::InfraRetry,
             ("quarantine_added", _) => Rare::Quarantined,
             ("carried", _) => Rare::Carried,
+            ("rollout_paused", _) => Rare::Paused,
+            ("rollout_resumed", _) => Rare::Resumed,
+            ("rollout_aborted", _) => Rare::Aborted,
+            ("wave_approved", _) => Rare::Approved,
+            ("host_held", _) => Rare::HostHeld,
+            ("mark_restored", _) => Rare::MarkRestored,
+            ("gate_changed", _) if row.payload["gate"] == "window" => Rare::WindowHeld,
             ("gate_changed", _) if row.payload["code"] == "channel-not-done" => Rare::ChannelHeld,
             ("gate_changed", _) if row.payload["code"] == "predecessor-not-converged" => {
                 Rare::HostEdgeHeld

@@ -14,8 +14,8 @@ use wavegate_proto::event::ProbeOutcome;
 use wavegate_proto::ids::{ChannelName, ClosureId, HostName, LogSeq, RolloutId};
 use wavegate_proto::time::{Mono, Now, Timestamp};
 use wavegate_proto::wire::agent::{Checkpoint, Dispatch, EventsRequest, Heartbeat};
-use wavegate_state_machine::agent::AgentCore;
-use wavegate_tests::sim::{AgentDisk, ControlPlane, Disk, Work};
+use wavegate_state_machine::agent::{AgentCore, MemoryDisk};
+use wavegate_tests::sim::{ControlPlane, Disk, Work};
 
 use crate::bounds::Bounds;
 use crate::canon::digest;
@@ -58,7 +58,7 @@ pub(crate) struct Control {
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
     pub(crate) name: HostName,
-    pub(crate) disk: AgentDisk,
+    pub(crate) disk: MemoryDisk,
     pub(crate) agent: Option<AgentCore>,
     pub(crate) work: Option<Work>,
     /// What runs after the next reboot, if that is another closure than now.

@@ -7,9 +7,9 @@ use uuid::Uuid;
 use wavegate_control_plane::core::{Answer, Input, Token, Write};
 use wavegate_proto::ids::{CpEpoch, LogSeq};
 use wavegate_proto::wire::operator::RolloutState;
-use wavegate_state_machine::agent::AgentInput;
+use wavegate_state_machine::agent::{AgentInput, MemoryDisk};
 use wavegate_tests::release_kit::{closure, host_name};
-use wavegate_tests::sim::{AgentDisk, ControlPlane, Decided};
+use wavegate_tests::sim::{ControlPlane, Decided};
 
 use crate::action::{Action, Fate, Fault, Loss};
 use crate::bounds::Bounds;
@@ -67,7 +67,7 @@ impl State {
 fn new_host(at: At) -> Host {
     Host {
         name: host_name(at + 1),
-        disk: AgentDisk { running: Some(closure(BEFORE)), ..AgentDisk::default() },
+        disk: MemoryDisk { running: Some(closure(BEFORE)), ..MemoryDisk::default() },
         agent: None,
         work: None,
         staged: None,

@@ -23,8 +23,8 @@ impl Step<'_> {
         let boot_id = BootId(Uuid::from_u128(u128::from(host.boots)));
         // The stored proof verifies to the same plan each time.
         let name = host.name.clone();
-        let verify = |proof: &RolloutProof| setup.plan_of(&name, proof).clone();
-        let restored = host.disk.restored(name.clone(), boot_id, verify);
+        let verify = |proof: &RolloutProof| Some(setup.plan_of(&name, proof).clone());
+        let restored = host.disk.restored(name.clone(), boot_id, &probes(), verify);
         let mut ids = next_ids(at, host.journals);
         let (agent, effects) = AgentCore::restore(now, restored, &mut Ids(&mut ids));
         host.journals = journals(at, ids);
