@@ -15,6 +15,7 @@ mod process;
 pub mod client;
 pub mod journal;
 pub mod snapshot;
+pub mod trust;
 
 pub mod activation;
 pub mod cache;

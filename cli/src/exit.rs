@@ -5,12 +5,16 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use wavegate_proto::artifact::rules::RuleCode;
+use wavegate_proto::trust::rotation::RotationError;
+
 use crate::client::ClientError;
 use crate::fleet_toml::source::{FileError, FileErrors};
 use crate::init::InitError;
 use crate::keys::ca::CaError;
 use crate::keys::file::FileAccessError;
 use crate::keys::release_key::KeyError;
+use crate::keys::rotation::RotateError;
 use crate::keys::trust::TrustReadError;
 use crate::release::BuildError;
 use crate::release::dir::DirError;
@@ -109,6 +113,9 @@ impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         let hint = match &error {
             BuildError::RefConflict { .. } => Some("choose another with --ref CHANNEL=REF"),
+            BuildError::Rule(broken) if broken.code == RuleCode::RevocationMovedBack => {
+                Some("keep every [[revoked]] entry, and move its not_before only forward")
+            }
             BuildError::SerialNotAbove { .. } => Some("leave --serial out to take the next one"),
             BuildError::OtherFleet { .. }
             | BuildError::UnknownChannel(_)
@@ -207,7 +214,15 @@ macro_rules! refused {
     };
 }
 
-refused!(DirError, RehearseError, TrustReadError, VerifyError, serde_json::Error,);
+refused!(
+    DirError,
+    RehearseError,
+    RotateError,
+    RotationError,
+    TrustReadError,
+    VerifyError,
+    serde_json::Error,
+);
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {

@@ -15,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 use wavegate_proto::artifact::rules::SerialFloor;
 use wavegate_proto::ids::CpEpoch;
 use wavegate_proto::trust::TrustFile;
+use wavegate_proto::trust::chain::{Pinned, TrustChain};
 
 use crate::blobs::BlobStore;
-use crate::clock::Clock;
+use crate::clock::{Clock, read_floor, wall};
 use crate::config::Settings;
 use crate::core::{Core, CoreConfig, Stored};
 use crate::echo_key;
@@ -31,8 +32,9 @@ use crate::server::{Context, Readiness, Revocations, Scopes, Shared, Streams};
 use crate::service::{Handle, Service, metrics};
 use crate::store::index::EventIndex;
 use crate::store::{DATABASE_FILE, EventReader, Store, StoreError};
+use crate::trust::{TrustStore, read_chain};
 use crate::workers::release::{self, Adopter, AdopterParts, Publisher, Source};
-use crate::workers::{compaction, indexing};
+use crate::workers::{self, compaction, indexing};
 
 /// The name of the lock file in the state folder.
 pub const LOCK_FILE: &str = "lock";
@@ -62,7 +64,7 @@ pub struct Running {
 
 /// What is read and opened before anything runs.
 struct Opened {
-    trust: Arc<TrustFile>,
+    trust: Arc<TrustStore>,
     tls: ServerTls,
     lock: File,
     https: TcpListener,
@@ -80,23 +82,24 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
     install_crypto_provider();
     metrics::start();
     let clock = Clock::start();
-    let opened = open(settings, clock).await?;
-    let source = settings.release_source.as_deref().map(|text| Source::new(text, &opened.trust));
-    let source = source.transpose().map_err(|e| Failure::new(Exit::Usage, e))?;
+    let opened = open(settings, &clock).await?;
+    let chain = opened.trust.chain();
+    let source = source(settings, chain.trust())?;
     let addresses = (local_address(&opened.https)?, opened.status.as_ref().map(local_address));
     let floor = floor(&opened.stored);
-    let config = core_config(settings, &opened.trust)?;
+    let config = core_config(settings, chain.trust())?;
     let (events, index) = log_reader(&settings.state_dir.join(DATABASE_FILE));
     let restored = Core::restore(config, opened.stored, clock.now());
     let (core, first) = restored.map_err(|e| Failure::new(Exit::Failed, e))?;
     let service =
-        Service::start(core, first, opened.store, events.clone(), clock).map_err(failed)?;
+        Service::start(core, first, opened.store, events.clone(), clock.clone()).map_err(failed)?;
 
     let (revocations, scopes) = (Arc::<Revocations>::default(), Arc::<Scopes>::default());
     let readiness = Arc::new(Readiness::default());
     let parts = AdopterParts {
         handle: service.handle(),
         blobs: opened.blobs.clone(),
+        clock: clock.clone(),
         trust: opened.trust.clone(),
         revocations: revocations.clone(),
         scopes: scopes.clone(),
@@ -110,17 +113,20 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
     let stopping = CancellationToken::new();
     let (publisher, jobs) = release::channel();
     let poll_every = Duration::from_secs(settings.poll_secs);
-    let worker =
-        tokio::spawn(release::run(adopter, jobs, source, poll_every, stopping.child_token()));
-    let compaction = compaction::run(events.clone(), service.handle(), stopping.child_token());
-    let indexing = indexing::run(index, service.committed(), stopping.child_token());
-    let workers = vec![worker, tokio::spawn(compaction), tokio::spawn(indexing)];
+    let stop = || stopping.child_token();
+    let worker = tokio::spawn(release::run(adopter, jobs, source, poll_every, stop()));
+    let compaction = compaction::run(events.clone(), service.handle(), stop());
+    let indexing = indexing::run(index, service.committed(), stop());
+    let keeping = workers::clock::run(clock.clone(), settings.state_dir.clone(), stop());
+    let workers =
+        vec![worker, tokio::spawn(compaction), tokio::spawn(indexing), tokio::spawn(keeping)];
     let context = Context::new(Shared {
         handle: service.handle(),
         events,
         committed: service.committed(),
         streams: Streams::default(),
         blobs: opened.blobs,
+        clock: clock.clone(),
         trust: opened.trust,
         publisher: publisher.clone(),
         revocations,
@@ -184,6 +190,11 @@ impl Running {
     }
 }
 
+fn source(settings: &Settings, trust: &TrustFile) -> Result<Option<Source>, Failure> {
+    let source = settings.release_source.as_deref().map(|text| Source::new(text, trust));
+    source.transpose().map_err(|e| Failure::new(Exit::Usage, e))
+}
+
 fn core_config(settings: &Settings, trust: &TrustFile) -> Result<CoreConfig, Failure> {
     Ok(CoreConfig {
         fleet: trust.fleet.clone(),
@@ -207,16 +218,22 @@ fn log_reader(database: &Path) -> (EventReader, Option<EventIndex>) {
     }
 }
 
-async fn open(settings: &Settings, clock: Clock) -> Result<Opened, Failure> {
-    let trust = Arc::new(read_trust(&settings.trust)?);
+async fn open(settings: &Settings, clock: &Clock) -> Result<Opened, Failure> {
+    let chain: (TrustChain, Pinned) = read_chain(&settings.state_dir, &settings.trust)?;
     let client_ca = settings.client_ca.as_deref();
     require_private_key(&settings.tls_key)?;
-    let tls = ServerTls::read(&settings.tls_cert, &settings.tls_key, client_ca, &trust.ca_pem)
-        .map_err(|e| Failure::new(Exit::Usage, e))?;
+    let tls =
+        ServerTls::read(&settings.tls_cert, &settings.tls_key, client_ca, &chain.0.trust().ca_pem)
+            .map_err(|e| Failure::new(Exit::Usage, e))?;
     let state_dir = &settings.state_dir;
     std::fs::create_dir_all(state_dir)
         .map_err(|e| Failure::new(Exit::Failed, format!("make {}: {e}", state_dir.display())))?;
     let lock = lock(state_dir)?;
+    clock.go_on_from(read_floor(state_dir).map_err(failed)?);
+    if let Some(behind_secs) = clock.floor().behind_secs(wall()) {
+        tracing::error!(behind_secs, floor = %clock.floor().at(), "the system's clock is behind the time that is known to have been; that one is judged by");
+    }
+    let trust = Arc::new(TrustStore::open(state_dir, chain).map_err(failed)?);
     let https = listen(settings.listen).await?;
     let status = match settings.status_listen {
         Some(address) => Some(listen(address).await?),
@@ -237,15 +254,8 @@ async fn open(settings: &Settings, clock: Clock) -> Result<Opened, Failure> {
         };
         Failure::new(exit, error)
     })?;
+    let tls = tls.judged_by(clock);
     Ok(Opened { trust, tls, lock, https, status, store, stored, blobs })
-}
-
-/// Reads the trust file.
-pub(crate) fn read_trust(path: &Path) -> Result<TrustFile, Failure> {
-    let usage =
-        |reason: String| Failure::new(Exit::Usage, format!("read {}: {reason}", path.display()));
-    let bytes = std::fs::read(path).map_err(|e| usage(e.to_string()))?;
-    TrustFile::parse(&bytes).map_err(|e| usage(e.to_string()))
 }
 
 /// One control plane per state folder: an advisory lock that the kernel drops when the process dies.

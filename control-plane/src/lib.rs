@@ -27,5 +27,6 @@ pub mod config;
 pub mod echo_key;
 pub mod exit;
 mod key_file;
+pub mod trust;
 
 pub use cli::{Args, run};

@@ -7,6 +7,7 @@
 
 pub mod ids;
 pub mod time;
+pub mod time_floor;
 
 pub mod canonical;
 pub mod json;

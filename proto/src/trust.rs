@@ -3,8 +3,13 @@
 //! The algorithm belongs to the key, never to the artifact (S6): nothing in a signed document or a
 //! `.sig` file chooses how it is verified.
 //!
+//! [`rotation`] is the step from one version to the next, [`chain`] the versions a machine has seen.
+//!
 //! Not here: the signatures themselves (see [`crate::signing`]), the other rules
 //! (see [`crate::artifact::rules`]).
+
+pub mod chain;
+pub mod rotation;
 
 use std::collections::BTreeSet;
 
@@ -33,6 +38,9 @@ pub struct TrustFile {
     pub version: u64,
     /// The fleet.
     pub fleet: FleetName,
+    /// When this version was signed. Keys that are valid for a time only count by it.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "whole_seconds::option")]
+    pub signed_at: Option<Timestamp>,
     /// Who signs releases.
     pub release: ReleaseTrust,
     /// Artifacts signed before this are refused.
@@ -141,9 +149,10 @@ impl TrustedKey {
         }
     }
 
-    fn is_valid_at(&self, signed_at: Timestamp) -> bool {
-        self.not_before.is_none_or(|t| signed_at >= t)
-            && self.not_after.is_none_or(|t| signed_at <= t)
+    /// A document without a date is within no window.
+    fn is_valid_at(&self, signed_at: Option<Timestamp>) -> bool {
+        self.not_before.is_none_or(|from| signed_at.is_some_and(|at| at >= from))
+            && self.not_after.is_none_or(|to| signed_at.is_some_and(|at| at <= to))
     }
 
     fn has_signed(&self, artifact: ArtifactType, canonical: &[u8], signature: &Signature) -> bool {
@@ -167,6 +176,7 @@ impl TrustFile {
             schema_version: TRUST_SCHEMA_VERSION,
             version: 1,
             fleet,
+            signed_at: None,
             release: ReleaseTrust { threshold, keys },
             reject_signed_before: None,
             ca_pem,
@@ -236,6 +246,16 @@ impl TrustFile {
         signed_at: Timestamp,
         signatures: &[Signature],
     ) -> Vec<KeyId> {
+        self.signers_of((artifact, canonical), Some(signed_at), signatures)
+    }
+
+    /// The same for a document that may have no date.
+    fn signers_of(
+        &self,
+        (artifact, canonical): (ArtifactType, &[u8]),
+        signed_at: Option<Timestamp>,
+        signatures: &[Signature],
+    ) -> Vec<KeyId> {
         let signed = |key: &&TrustedKey| {
             key.is_valid_at(signed_at)
                 && signatures
@@ -259,7 +279,10 @@ impl TrustFile {
         signed_at: Timestamp,
         signatures: &[Signature],
     ) -> Result<Vec<KeyId>, ThresholdError> {
-        let signed_by = self.signers(artifact, canonical, signed_at, signatures);
+        self.enough(self.signers(artifact, canonical, signed_at, signatures))
+    }
+
+    fn enough(&self, signed_by: Vec<KeyId>) -> Result<Vec<KeyId>, ThresholdError> {
         let needed = self.release.threshold;
         let enough = usize::try_from(needed).is_ok_and(|needed| signed_by.len() >= needed.max(1));
         if enough { Ok(signed_by) } else { Err(ThresholdError { signed_by, needed }) }

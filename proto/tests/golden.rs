@@ -17,7 +17,7 @@ use wavegate_proto::record::HostRecord;
 use wavegate_proto::signing::SignatureFile;
 use wavegate_proto::trust::TrustFile;
 use wavegate_proto::wire::operator::QuarantineDocument;
-use wavegate_proto::wire::{agent, operator, plan, problem, publish, resource};
+use wavegate_proto::wire::{agent, operator, plan, problem, publish, resource, trust};
 
 fn files() -> BTreeMap<String, String> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -44,14 +44,16 @@ fn rewritten(name: &str, text: &str) -> Value {
         "trust-file" => serde_json::to_value(TrustFile::parse(text.as_bytes()).unwrap()).unwrap(),
         "heartbeat" => again::<agent::Heartbeat>(text),
         "heartbeat-answer" => again::<agent::HeartbeatAnswer>(text),
+        "trust-answer" => again::<trust::TrustAnswer>(text),
+        "trust-published" => again::<trust::TrustPublished>(text),
         "dispatch" => again::<agent::Dispatch>(text),
         "events-request" => again::<agent::EventsRequest>(text),
         "events-answer" => again::<agent::EventsAnswer>(text),
         "rollout-proof" => again::<agent::RolloutProof>(text),
         "host-record" => again::<HostRecord>(text),
         "resource-status" => again::<resource::ResourceStatus>(text),
-        "status" => again::<operator::Status>(text),
-        "host-document" => again::<operator::HostDocument>(text),
+        "status" | "status-alarms" => again::<operator::Status>(text),
+        "host-document" | "host-document-parked" => again::<operator::HostDocument>(text),
         "explanation" => again::<operator::Explanation>(text),
         "channel-document" => again::<operator::ChannelDocument>(text),
         "rollout-document" => again::<operator::RolloutDocument>(text),

@@ -8,6 +8,7 @@ use wavegate_proto::ids::{BlobId, RolloutId};
 use wavegate_proto::wire::agent::{
     Dispatch, EventsAnswer, EventsRequest, Heartbeat, HeartbeatAnswer, RolloutProof,
 };
+use wavegate_proto::wire::trust::{MAX_TRUST_ANSWER_BYTES, TrustAnswer};
 
 use super::error::ClientError;
 use super::{ControlPlane, body};
@@ -73,6 +74,15 @@ impl ControlPlane {
     pub async fn rollout_proof(&self, id: &RolloutId) -> Result<RolloutProof, ClientError> {
         let request = self.request(Method::GET, &format!("/v1/agent/rollouts/{id}"));
         body::read_json(send(request).await?, MAX_PROOF_BYTES).await
+    }
+
+    /// `GET /v1/agent/trust`: the versions of the trust file after `version`, not verified.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn trust_after(&self, version: u64) -> Result<TrustAnswer, ClientError> {
+        let request = self.request(Method::GET, &format!("/v1/agent/trust?after={version}"));
+        body::read_json(send(request).await?, MAX_TRUST_ANSWER_BYTES as u64).await
     }
 
     /// `GET /v1/closures/{closure}`: the exact bytes, checked against their hash.

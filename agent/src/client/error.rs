@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use rustls::{AlertDescription, CertificateError};
 use wavegate_proto::ids::BlobId;
 use wavegate_proto::wire::problem::Problem;
 
@@ -24,6 +25,9 @@ pub enum ClientError {
     /// No answer: connection, handshake, time-out or a broken body.
     #[error("reach the control plane: {0}")]
     Unreachable(String),
+    /// A certificate is not valid at the time that this host judges by.
+    #[error("reach the control plane: {0}")]
+    NotValidNow(String),
     /// The control plane answered with a problem document.
     #[error("be served: {} ({})", problem.code(), problem.detail)]
     Problem {
@@ -69,12 +73,19 @@ impl ClientError {
             Self::BadUrl(_)
             | Self::Tls(_)
             | Self::Unreachable(_)
+            | Self::NotValidNow(_)
             | Self::Status { .. }
             | Self::TooLarge { .. }
             | Self::BadAnswer(_)
             | Self::HashMismatch { .. }
             | Self::Store(_) => None,
         }
+    }
+
+    /// Whether a clock that is wrong may be the cause.
+    #[must_use]
+    pub fn is_about_time(&self) -> bool {
+        matches!(self, Self::NotValidNow(_))
     }
 
     /// The code of the problem document, or nothing.
@@ -91,6 +102,7 @@ impl ClientError {
             Self::BadUrl(_)
             | Self::Tls(_)
             | Self::Unreachable(_)
+            | Self::NotValidNow(_)
             | Self::TooLarge { .. }
             | Self::BadAnswer(_)
             | Self::HashMismatch { .. }
@@ -101,8 +113,41 @@ impl ClientError {
 
 impl From<reqwest::Error> for ClientError {
     fn from(error: reqwest::Error) -> Self {
-        Self::Unreachable(chain(&error))
+        let said = chain(&error);
+        if is_about_time(&error) { Self::NotValidNow(said) } else { Self::Unreachable(said) }
     }
+}
+
+/// Whether TLS failed because a certificate is not valid yet, or not any more.
+fn is_about_time(error: &reqwest::Error) -> bool {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(found) = rustls_error(cause) {
+            return is_validity(found);
+        }
+        source = cause.source();
+    }
+    false
+}
+
+/// TLS hands its errors on inside of others.
+fn rustls_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = cause.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    rustls_error(cause.downcast_ref::<std::io::Error>()?.get_ref()?)
+}
+
+fn is_validity(error: &rustls::Error) -> bool {
+    matches!(
+        error,
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. }
+        ) | rustls::Error::AlertReceived(AlertDescription::CertificateExpired)
+    )
 }
 
 /// An error with everything that caused it, on one line.

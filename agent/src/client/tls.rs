@@ -6,6 +6,8 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::clock::FloorClock;
+
 /// Why credentials cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -28,6 +30,7 @@ pub struct Credentials {
     roots: Vec<CertificateDer<'static>>,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+    clock: FloorClock,
 }
 
 impl Credentials {
@@ -40,7 +43,30 @@ impl Credentials {
             roots: certificates(ca)?,
             chain: certificates(certificate)?,
             key: PrivateKeyDer::from_pem_file(key).map_err(|e| file_error(key, &e))?,
+            clock: FloorClock::default(),
         })
+    }
+
+    /// Trusts these authorities as well, PEM.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn trusting(mut self, authorities: &[String]) -> Result<Self, TlsError> {
+        for pem in authorities {
+            for found in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+                let path = || PathBuf::from("ca_pem of the trust file");
+                let root =
+                    found.map_err(|e| TlsError::File { path: path(), reason: e.to_string() })?;
+                self.roots.push(root);
+            }
+        }
+        Ok(self)
+    }
+
+    /// Certificates are judged by this clock.
+    #[must_use]
+    pub fn judged_by(self, clock: &FloorClock) -> Self {
+        Self { clock: clock.clone(), ..self }
     }
 
     /// The same from PEM texts.
@@ -57,7 +83,7 @@ impl Credentials {
             return Err(error(rustls::pki_types::pem::Error::NoItemsFound));
         }
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(error)?;
-        Ok(Self { roots, chain, key })
+        Ok(Self { roots, chain, key, clock: FloorClock::default() })
     }
 
     /// Our own certificate, DER.
@@ -76,6 +102,7 @@ impl Credentials {
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_root_certificates(roots)
             .with_client_auth_cert(self.chain.clone(), self.key.clone_key())?;
+        config.time_provider = Arc::new(self.clock.clone());
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }

@@ -8,6 +8,7 @@ use wavegate_proto::wire::agent::{HeartbeatAnswer, ResourceCounts};
 use wavegate_proto::wire::resource::{Drift, ResourceState};
 use wavegate_state_machine::agent::{AgentInput, HostFacts};
 
+use super::contact::ContactLog;
 use super::inbox::{HandedIn, Stopped};
 use super::shell::{MAX_HEARTBEAT, MIN_HEARTBEAT, Shell};
 use crate::clock;
@@ -21,7 +22,7 @@ const MIN_DISTANCE: Duration = Duration::from_millis(500);
 /// Sends heartbeats until the agent stops.
 pub(super) async fn run(shell: &Shell) -> Result<(), Stopped> {
     let mut backoff = shell.backoff();
-    let mut is_reachable = None;
+    let mut contact = ContactLog::new(shell);
     let mut handed_in: Option<HandedIn> = None;
     loop {
         let sent_at = Instant::now();
@@ -37,10 +38,9 @@ pub(super) async fn run(shell: &Shell) -> Result<(), Stopped> {
         let heartbeat = shell.inbox.heartbeat(facts).await?;
         let wait = match shell.control_plane.heartbeat(&heartbeat).await {
             Ok(answer) => {
-                if is_reachable.replace(true) != Some(true) {
-                    tracing::info!(epoch = %answer.cp_epoch, "control plane reached");
-                }
+                contact.reached(shell, &answer).await?;
                 let pace = take_pace(shell, &answer);
+                shell.announced_trust.send_replace(answer.trust_version.unwrap_or(0));
                 // While the disk is full nothing is decided, and heartbeats go on: one answer waits.
                 if handed_in.as_mut().is_none_or(HandedIn::is_decided) {
                     let input = AgentInput::HeartbeatAnswered(answer);
@@ -51,9 +51,7 @@ pub(super) async fn run(shell: &Shell) -> Result<(), Stopped> {
                 pace.mul_f64(0.9 + 0.1 * fastrand::f64())
             }
             Err(error) => {
-                if is_reachable.replace(false) != Some(false) {
-                    tracing::warn!(%error, "heartbeat not taken, trying again");
-                }
+                contact.missed(shell, &error).await?;
                 backoff.after_error(&error)
             }
         };
@@ -81,6 +79,7 @@ fn facts(shell: &Shell) -> io::Result<HostFacts> {
     Ok(HostFacts {
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_secs: clock::mono().millis() / 1000,
+        trust_version: shell.trust().version(),
         current_closure,
         resources: counts(shell),
         awaiting: shell.activator.awaiting().borrow().clone(),

@@ -5,8 +5,11 @@
 use tokio::sync::{mpsc, oneshot, watch};
 use wavegate_proto::artifact::rules::SerialFloor;
 use wavegate_proto::ids::ClosureId;
+use wavegate_proto::trust::chain::TrustVersion;
 use wavegate_proto::wire::agent::{EventsRequest, Heartbeat};
 use wavegate_state_machine::agent::{AgentInput, HostFacts};
+
+use crate::journal::Note;
 
 /// More messages than this wait with their senders.
 const CAPACITY: usize = 256;
@@ -19,6 +22,10 @@ pub(super) enum Message {
     NextPost(oneshot::Sender<Option<EventsRequest>>),
     /// What does the next heartbeat say?
     Heartbeat(HostFacts, oneshot::Sender<Heartbeat>),
+    /// A version of the trust file has been verified. Answered when it is durable.
+    KeepTrust(Box<TrustVersion>, oneshot::Sender<()>),
+    /// Something is to be remembered, if there is room for it.
+    KeepNote(Note),
 }
 
 /// What the workers may know of the decisions, as of the last durable one.
@@ -86,6 +93,16 @@ impl Inbox {
 
     pub(super) async fn heartbeat(&self, facts: HostFacts) -> Result<Heartbeat, Stopped> {
         self.ask(|reply| Message::Heartbeat(facts, reply)).await
+    }
+
+    /// Keeps a version of the trust file and waits until it is durable.
+    pub(super) async fn keep_trust(&self, version: TrustVersion) -> Result<(), Stopped> {
+        self.ask(|done| Message::KeepTrust(Box::new(version), done)).await
+    }
+
+    /// Remembers something. Nobody waits for it: heartbeats go on while the disk is full.
+    pub(super) async fn keep_note(&self, note: Note) -> Result<(), Stopped> {
+        self.messages.send(Message::KeepNote(note)).await.map_err(|_| Stopped)
     }
 
     /// The decisions as the workers see them, now and later.

@@ -9,12 +9,14 @@ mod shell;
 mod effects;
 mod start;
 
+mod contact;
 mod drift;
 mod heartbeat;
 mod local;
 mod observed;
 mod poll;
 mod post;
+mod trust;
 
 mod activate;
 mod fetch;
@@ -63,7 +65,9 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Fai
     let (inbox, outlet) = inbox::channel();
     let shell = Arc::new(Shell {
         host: identity.host.clone(),
-        trust,
+        clock: found.clock,
+        trust: watch::Sender::new(Arc::new(trust)),
+        announced_trust: watch::Sender::new(0),
         control_plane,
         cache,
         activator,
@@ -101,14 +105,15 @@ fn start_workers(
 ) -> JoinSet<Result<(), Stopped>> {
     let mut workers = JoinSet::new();
     let own = || Arc::clone(shell);
-    let (heartbeats, polls, posts, drift, observed, memory, local) =
-        (own(), own(), own(), own(), own(), own(), own());
+    let (heartbeats, polls, posts, drift, observed, trusted, memory, local) =
+        (own(), own(), own(), own(), own(), own(), own(), own());
     workers.spawn(async move { local::run(&local).await });
     workers.spawn(async move { heartbeat::run(&heartbeats).await });
     workers.spawn(async move { poll::run(&polls).await });
     workers.spawn(async move { post::run(&posts).await });
     workers.spawn(async move { drift::run(&drift, drift_interval).await });
     workers.spawn(async move { observed::run(&observed, changes).await });
+    workers.spawn(async move { trust::run(&trusted).await });
     workers.spawn(async move {
         memory.keep_memory().await;
         Ok(())

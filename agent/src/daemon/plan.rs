@@ -10,7 +10,7 @@ use wavegate_proto::artifact::proof::{HostPlan, verify_rollout_proof};
 use wavegate_proto::artifact::rules::{Freshness, RuleCode, SerialFloor, VerifyContext, Violation};
 use wavegate_proto::artifact::verified::Verified;
 use wavegate_proto::ids::{ClosureId, HostName, RolloutId};
-use wavegate_proto::trust::TrustFile;
+use wavegate_proto::trust::chain::TrustChain;
 use wavegate_proto::wire::agent::RolloutProof;
 use wavegate_state_machine::agent::{AgentInput, OfferedPlan, ProbeSchedule, Rejection};
 
@@ -24,19 +24,16 @@ const BOOTSTRAP_TIME: Duration = Duration::from_secs(60);
 /// How soon to look again what runs, after that could not be read.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Verifies history: neither freshness nor the serial counts.
+/// Verifies history: neither freshness nor the serial counts, and the keys of its time do.
 pub(super) fn verify_history(
-    trust: &TrustFile,
+    trust: &TrustChain,
     host: &HostName,
     proof: &RolloutProof,
 ) -> Result<Verified<HostPlan>, Violation> {
-    let context = VerifyContext {
-        trust,
-        now: clock::wall(),
-        floor: SerialFloor::default(),
-        freshness: Freshness::Ignored,
-    };
-    verify_rollout_proof(proof, host, &context)
+    let (now, floor, freshness) = (clock::wall(), SerialFloor::default(), Freshness::Ignored);
+    trust.verify_history(|trust| {
+        verify_rollout_proof(proof, host, &VerifyContext { trust, now, floor, freshness })
+    })
 }
 
 impl Shell {
@@ -53,9 +50,13 @@ impl Shell {
             Err(error) => return malformed(error).map(Err),
         };
         let floor = self.inbox.view().borrow().floor;
-        let (trust, now) = (&self.trust, clock::wall());
+        let (chain, now) = (self.trust(), self.clock.wall());
+        let trust = chain.trust();
         let context = VerifyContext { trust, now, floor, freshness: Freshness::Enforced };
         let verified = verify_rollout_proof(&proof, &self.host, &context);
+        if let Ok(plan) = &verified {
+            self.clock.signed(plan.header.signed_at);
+        }
         Ok(self.offered(proof, verified))
     }
 
@@ -90,6 +91,7 @@ fn malformed(error: ClientError) -> Result<Rejection, ClientError> {
         ClientError::BadUrl(_)
         | ClientError::Tls(_)
         | ClientError::Unreachable(_)
+        | ClientError::NotValidNow(_)
         | ClientError::Problem { .. }
         | ClientError::Status { .. }
         | ClientError::HashMismatch { .. }
@@ -135,7 +137,7 @@ async fn fetch_history(
             }
         }
     };
-    let verified = verify_history(&shell.trust, &shell.host, &proof);
+    let verified = verify_history(&shell.trust(), &shell.host, &proof);
     if let Some(blob) = verified.as_ref().ok().and_then(|plan| plan.entry.closure.blob())
         && let Err(failure) = shell.fetch_closure(blob, deadline).await
     {

@@ -110,6 +110,16 @@ impl Reducer {
                 self.last_heartbeat = Some(heartbeat.clone());
                 let _gone = reply.send(heartbeat);
             }
+            Message::KeepTrust(version, done) => {
+                self.persist(|journal| journal.keep_trust(&version, clock::wall())).await?;
+                let _gone = done.send(());
+            }
+            Message::KeepNote(note) => {
+                match tokio::task::block_in_place(|| self.journal.keep_note(&note)) {
+                    Ok(()) | Err(JournalError::DiskFull) => {}
+                    Err(error) => return Err(error),
+                }
+            }
         }
         Ok(())
     }
@@ -121,7 +131,7 @@ impl Reducer {
 
     /// Persist, publish, act: nobody sees or does anything that is not durable.
     async fn carry_out(&mut self, effects: Vec<AgentEffect>) -> Result<(), JournalError> {
-        self.persist(&effects).await?;
+        self.persist(|journal| journal.commit(&effects)).await?;
         self.publish();
         for effect in effects {
             self.actor.act(effect);
@@ -131,9 +141,12 @@ impl Reducer {
     }
 
     /// A full disk is waited for: what runs keeps running, nothing new begins, heartbeats go on.
-    async fn persist(&mut self, effects: &[AgentEffect]) -> Result<(), JournalError> {
+    async fn persist(
+        &mut self,
+        write: impl Fn(&mut Journal) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
         loop {
-            match tokio::task::block_in_place(|| self.journal.commit(effects)) {
+            match tokio::task::block_in_place(|| write(&mut self.journal)) {
                 Ok(()) => return Ok(()),
                 Err(JournalError::DiskFull) => {
                     tracing::error!("degraded: the disk is full, nothing new is begun");
@@ -154,6 +167,7 @@ impl Reducer {
                     (Message::Heartbeat(facts, reply), Some(last)) => {
                         let _gone = reply.send(refreshed(last, facts));
                     }
+                    (Message::KeepNote(_), _) => {}
                     (other, _) => self.deferred.push_back(other),
                 },
             }
@@ -196,6 +210,7 @@ fn refreshed(last: &Heartbeat, facts: HostFacts) -> Heartbeat {
     Heartbeat {
         at: clock::wall(),
         uptime_secs: facts.uptime_secs,
+        trust_version: Some(facts.trust_version),
         current_closure: facts.current_closure,
         resources: facts.resources,
         awaiting: facts.awaiting,

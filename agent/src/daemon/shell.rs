@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use wavegate_proto::artifact::bundle::Bundle;
 use wavegate_proto::ids::{ClosureId, HostName};
-use wavegate_proto::trust::TrustFile;
+use wavegate_proto::trust::chain::TrustChain;
 use wavegate_proto::wire::agent::ResourceRef;
 
 use super::inbox::Inbox;
@@ -16,6 +16,7 @@ use super::memory::Memory;
 use crate::activation::Activator;
 use crate::cache::{Cache, CacheError};
 use crate::client::{Backoff, ControlPlane};
+use crate::clock::FloorClock;
 use crate::probes::CheckRunner;
 use crate::resources::change::ChangeMark;
 use crate::resources::steps::Unhindered;
@@ -32,7 +33,12 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 pub(super) struct Shell {
     pub(super) host: HostName,
-    pub(super) trust: TrustFile,
+    /// The time to judge by.
+    pub(super) clock: FloorClock,
+    /// Whom this host believes.
+    pub(super) trust: watch::Sender<Arc<TrustChain>>,
+    /// The version of the trust file that the control plane says it has.
+    pub(super) announced_trust: watch::Sender<u64>,
     pub(super) control_plane: ControlPlane,
     pub(super) cache: Arc<Cache>,
     pub(super) activator: Activator,
@@ -50,6 +56,11 @@ pub(super) struct Shell {
 }
 
 impl Shell {
+    /// Whom this host believes now.
+    pub(super) fn trust(&self) -> Arc<TrustChain> {
+        Arc::clone(&self.trust.borrow())
+    }
+
     /// A back-off that knocks about as often as heartbeats do, once the control plane is gone.
     pub(super) fn backoff(&self) -> Backoff {
         let pace = *self.pace.borrow();

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 use wavegate_proto::ids::ClosureId;
 use wavegate_proto::key_file::require_private;
+use wavegate_proto::time_floor::TimeFloor;
 use wavegate_proto::trust::TrustFile;
+use wavegate_proto::trust::chain::TrustChain;
 use wavegate_state_machine::agent::{ProbeSchedule, Restored, StoredJournal};
 
 use super::lock::{LockError, StateLock};
@@ -19,7 +21,7 @@ use super::plan::verify_history;
 use crate::activation::{Activator, live_setup};
 use crate::cache::Cache;
 use crate::client::{ControlPlane, Credentials};
-use crate::clock;
+use crate::clock::{self, FloorClock};
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::identity::Identity;
@@ -28,6 +30,7 @@ use crate::probes::{CheckRunner, LocalChecks, RootExec};
 use crate::resources::host::HostSettings;
 use crate::resources::status::StatusChange;
 use crate::snapshot::{self, Snapshot, SnapshotError, SnapshotFile};
+use crate::trust;
 
 /// The most bytes of closures and assets that are kept.
 const MAX_CACHE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
@@ -36,7 +39,8 @@ const MAX_CACHE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 pub(super) struct Start {
     pub(super) _lock: StateLock,
     pub(super) identity: Identity,
-    pub(super) trust: TrustFile,
+    pub(super) clock: FloorClock,
+    pub(super) trust: TrustChain,
     pub(super) control_plane: ControlPlane,
     pub(super) journal: Journal,
     pub(super) restored: Restored,
@@ -58,8 +62,9 @@ fn usage(error: impl std::fmt::Display) -> Failure {
 
 /// Opens everything.
 pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
-    let trust = read_trust(&settings.trust)?;
-    let (identity, control_plane) = connect(settings, &trust)?;
+    let pinned = trust::read_pinned(&settings.trust).map_err(usage)?;
+    let given = pinned.trust().version;
+    let (identity, credentials) = identify(settings, pinned.trust())?;
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -70,7 +75,19 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     for complaint in &loaded.complaints {
         tracing::error!(complaint, "degraded: state.json");
     }
-    let journal = Journal::open(&settings.state_dir).map_err(journal_failure)?;
+    let mut journal = Journal::open(&settings.state_dir).map_err(journal_failure)?;
+    let floor = journal.time_floor().map_err(journal_failure)?.unwrap_or_default();
+    let clock = FloorClock::new(TimeFloor::new(floor));
+    warn_of_the_clock(&clock);
+    let trust = trust::restore(&mut journal, pinned, clock.wall()).map_err(journal_failure)?;
+    let credentials = if trust.version() > given {
+        // What was followed since may name a new authority; the file on disk cannot know it.
+        credentials.trusting(&trust.trust().ca_pem).map_err(failed)?
+    } else {
+        credentials
+    };
+    let control_plane =
+        ControlPlane::new(&settings.url, &credentials.judged_by(&clock)).map_err(usage)?;
     let stored = journal.load().map_err(journal_failure)?;
     let cache = open_cache(settings, &stored)?;
     let root_exec = if settings.allow_root_exec { RootExec::Allowed } else { RootExec::Refused };
@@ -86,6 +103,7 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     Ok(Start {
         _lock: lock,
         identity,
+        clock,
         trust,
         control_plane,
         journal,
@@ -99,13 +117,8 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     })
 }
 
-fn read_trust(path: &Path) -> Result<TrustFile, Failure> {
-    let bytes = std::fs::read(path).map_err(|e| usage(format!("read {}: {e}", path.display())))?;
-    TrustFile::parse(&bytes).map_err(|e| usage(format!("read {}: {e}", path.display())))
-}
-
-/// Who we are and whom we talk to.
-fn connect(settings: &Settings, trust: &TrustFile) -> Result<(Identity, ControlPlane), Failure> {
+/// Who we are, and how we prove it.
+fn identify(settings: &Settings, trust: &TrustFile) -> Result<(Identity, Credentials), Failure> {
     require_private_key(&settings.key)?;
     let credentials =
         Credentials::read(&settings.ca, &settings.cert, &settings.key).map_err(usage)?;
@@ -117,8 +130,13 @@ fn connect(settings: &Settings, trust: &TrustFile) -> Result<(Identity, ControlP
         );
         return Err(usage(message).hint("give the trust file and the certificate of one fleet"));
     }
-    let control_plane = ControlPlane::new(&settings.url, &credentials).map_err(usage)?;
-    Ok((identity, control_plane))
+    Ok((identity, credentials))
+}
+
+fn warn_of_the_clock(clock: &FloorClock) {
+    if let Some(behind_secs) = clock.floor().behind_secs(clock::wall()) {
+        tracing::error!(behind_secs, known = %clock.floor().at(), "the clock of this host is behind the time that is known to have been; that one is judged by");
+    }
 }
 
 /// A key that others may read is no proof of who we are. A key that is not there is found out next.
@@ -139,7 +157,7 @@ fn open_cache(settings: &Settings, stored: &Stored) -> Result<Arc<Cache>, Failur
 
 fn restore(
     identity: &Identity,
-    trust: &TrustFile,
+    trust: &TrustChain,
     cache: &Cache,
     activator: &Activator,
     stored: Stored,
@@ -158,10 +176,10 @@ fn restore(
     })
 }
 
-/// A journal with its plan verified again, by the keys trusted now.
+/// A journal with its plan verified again.
 fn verified(
     identity: &Identity,
-    trust: &TrustFile,
+    trust: &TrustChain,
     cache: &Cache,
     journal: RawJournal,
 ) -> StoredJournal {

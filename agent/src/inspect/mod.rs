@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use wavegate_proto::ids::RolloutId;
+use wavegate_proto::time_floor::TimeFloor;
 use wavegate_state_machine::agent::StoredEntry;
 
+use crate::clock;
 use crate::config::{ExplainArgs, JournalArgs, ReadArgs, default_state_dir};
 use crate::current::Current;
 use crate::exit::{Exit, Failure};
@@ -44,14 +46,25 @@ fn open(args: &ReadArgs) -> Result<Journal, Failure> {
 /// # Errors
 /// When the state folder cannot be read.
 pub fn status(args: &ReadArgs) -> Result<(), Failure> {
-    let stored = open(args)?.load().map_err(failed)?;
+    let journal = open(args)?;
+    let stored = journal.load().map_err(failed)?;
+    let versions = journal.trust_versions().map_err(failed)?;
+    let floor = TimeFloor::new(journal.time_floor().map_err(failed)?.unwrap_or_default());
+    let wall = clock::wall();
     let current = Current::in_state_dir(&state_dir(args), Arc::new(Unhindered));
     let current = current.read().map_err(failed)?;
     let rollouts: Vec<Value> = stored.journals.iter().map(rollout).collect();
     let document = json!({
         "current_closure": current,
         "serial": stored.meta.serial,
+        "trust_version": versions.last().map(|version| version.trust().version),
         "cp_epoch": stored.meta.cp_epoch,
+        "contact": journal.contact().map_err(failed)?,
+        "clock": {
+            "wall": wall,
+            "known": floor.at(),
+            "behind_secs": floor.behind_secs(wall),
+        },
         "rollouts": rollouts,
         "rejected": stored.rejected,
     });

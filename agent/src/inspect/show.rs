@@ -26,6 +26,20 @@ pub(super) fn status(document: &Value) -> String {
     let mut out = String::new();
     line(&mut out, format_args!("runs     {}", text(&document["current_closure"])));
     line(&mut out, format_args!("serial   {}", text(&document["serial"])));
+    line(&mut out, format_args!("trust    version {}", text(&document["trust_version"])));
+    let contact = &document["contact"];
+    if !contact.is_null() {
+        let word = if contact["reached"] == true { "reached" } else { "not reached" };
+        line(&mut out, format_args!("contact  {word} since {}", text(&contact["since"])));
+        if !contact["detail"].is_null() {
+            line(&mut out, format_args!("         {}", text(&contact["detail"])));
+        }
+    }
+    let clock = &document["clock"];
+    if !clock["behind_secs"].is_null() {
+        let (behind, known) = (text(&clock["behind_secs"]), text(&clock["known"]));
+        line(&mut out, format_args!("clock    {behind} s behind {known}, which has been: set it"));
+    }
     for rollout in items(&document["rollouts"]) {
         line(
             &mut out,

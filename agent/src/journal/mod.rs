@@ -7,11 +7,14 @@
 
 mod columns;
 mod error;
+mod note;
 mod read;
 mod schema;
+mod trust;
 mod write;
 
 pub use error::JournalError;
+pub use note::{Contact, Note};
 pub use read::{RawJournal, Stored};
 
 use std::path::Path;

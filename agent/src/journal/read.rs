@@ -9,7 +9,7 @@ use wavegate_proto::time::Mono;
 use wavegate_proto::wire::agent::{Rejected, RolloutProof};
 use wavegate_state_machine::agent::{Activated, Meta, StoredEntry, Written};
 
-use super::{Journal, JournalError, columns};
+use super::{Journal, JournalError, columns, note};
 
 /// Everything the journal holds that counts.
 #[derive(Debug, Clone, Default)]
@@ -85,6 +85,8 @@ impl Journal {
                 "cp_epoch" => meta.cp_epoch = json("cp_epoch", &value)?,
                 "marks" => meta.marks = json("marks", &value)?,
                 "checkpoint" => meta.checkpoint = json("checkpoint", &value)?,
+                // Not the decisions' business.
+                note::TIME_FLOOR | note::CONTACT => {}
                 other => return Err(columns::damaged("meta key", other)),
             }
         }
@@ -153,6 +155,6 @@ fn parsed<T: FromStr>(row: &Row<'_>, column: usize) -> Result<T, JournalError> {
     text.parse().map_err(|_| columns::damaged("column", &text))
 }
 
-fn json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, JournalError> {
+pub(super) fn json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, JournalError> {
     serde_json::from_str(text).map_err(|e| JournalError::Damaged(format!("{what}: {e}")))
 }

@@ -20,10 +20,12 @@ use wavegate_agent::clock;
 use wavegate_proto::event::{Event, JournalEntry};
 use wavegate_proto::ids::{Attempt, CpEpoch, JournalId, RolloutId, Seq, WaveIndex};
 use wavegate_proto::record::HostRecord;
+use wavegate_proto::trust::rotation::SignedTrust;
 use wavegate_proto::wire::agent::{
     Dispatch, EventsAnswer, EventsRequest, Heartbeat, HeartbeatAnswer, RolloutProof,
 };
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
+use wavegate_proto::wire::trust::TrustAnswer;
 use wavegate_state_machine::host::{Lease, Origin, fold};
 
 use super::lies::{Lie, problem};
@@ -45,6 +47,10 @@ pub(crate) struct World {
     pub(crate) edit: Option<Edit>,
     /// Answered instead of what was asked for, by route.
     pub(crate) lies: BTreeMap<&'static str, Lie>,
+    /// The versions of the trust file that it shows, whatever was asked for, and the version it claims.
+    pub(crate) trust: (u64, Vec<SignedTrust>),
+    /// How often it was asked for them.
+    pub(crate) trust_requests: usize,
     /// How often a blob was asked for.
     pub(crate) blob_requests: usize,
     /// How many dispatches were handed out.
@@ -221,6 +227,7 @@ impl ControlPlane {
             .route("/v1/agent/events", post(events))
             .route("/v1/agent/rollouts", post(offer))
             .route("/v1/agent/rollouts/{id}", get(proof))
+            .route("/v1/agent/trust", get(trust))
             .route("/v1/closures/{id}", get(closure))
             .route("/v1/assets/{id}", get(asset))
             .with_state(self.clone())
@@ -275,6 +282,7 @@ async fn heartbeat(State(cp): State<ControlPlane>, body: Bytes) -> Response {
             bootstrap: Vec::new(),
             satisfied: Vec::new(),
             checkpoint: None,
+            trust_version: Some(world.trust.0),
         };
         if let Some(edit) = &mut world.edit {
             edit(&mut answer);
@@ -283,6 +291,17 @@ async fn heartbeat(State(cp): State<ControlPlane>, body: Bytes) -> Response {
     };
     cp.changed.notify_waiters();
     json(&answer)
+}
+
+async fn trust(State(cp): State<ControlPlane>) -> Response {
+    if let Some(lie) = cp.lie_of("trust").await {
+        cp.world().trust_requests += 1;
+        return lie;
+    }
+    let mut world = cp.world();
+    world.trust_requests += 1;
+    let (current, items) = world.trust.clone();
+    json(&TrustAnswer { current, items })
 }
 
 async fn dispatch(State(cp): State<ControlPlane>) -> Response {

@@ -16,4 +16,5 @@ mod inspect;
 mod jobs;
 mod local;
 mod restart;
+mod rotation;
 mod taken_over;

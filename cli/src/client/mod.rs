@@ -15,8 +15,10 @@ use reqwest::{Certificate, Identity, Method, RequestBuilder, Url, tls};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wavegate_proto::ids::BlobId;
-use wavegate_proto::wire::operator::{MAX_PAGE_LIMIT, Page};
+use wavegate_proto::trust::rotation::SignedTrust;
+use wavegate_proto::wire::operator::{MAX_PAGE_LIMIT, Page, Status};
 use wavegate_proto::wire::publish::PublishRequest;
+use wavegate_proto::wire::trust::TrustPublished;
 
 pub use connection::{Connection, ConnectionArgs, Security};
 pub use error::ClientError;
@@ -139,6 +141,27 @@ impl ApiClient {
         let request = self.http.request(Method::POST, url.clone()).timeout(RELEASE_TIMEOUT);
         let bytes = self.send(request.json(release), &url).await?;
         self.read_answer(path, &bytes)
+    }
+
+    /// Posts the next version of the trust file.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn post_trust(&self, offered: &SignedTrust) -> Result<TrustPublished, ClientError> {
+        let path = "/v1/trust";
+        let url = self.url_of(path, &[]);
+        let request = self.http.request(Method::POST, url.clone()).timeout(RELEASE_TIMEOUT);
+        let bytes = self.send(request.json(offered), &url).await?;
+        self.read_answer(path, &bytes)
+    }
+
+    /// The version of the trust file that the control plane goes by.
+    ///
+    /// # Errors
+    /// When there is no answer, or not a good one.
+    pub async fn trust_version(&self) -> Result<Option<u64>, ClientError> {
+        let status: Status = self.get("/v1/status", &[]).await?;
+        Ok(status.trust_version)
     }
 
     /// Asks for a change with `body`, and returns the exact bytes of the new document. With `DELETE` the

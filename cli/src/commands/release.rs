@@ -137,10 +137,15 @@ fn verify(dir: &Path, trust: &Path, json: bool, out: &mut dyn Write) -> Result<(
 
 fn publish(dir: &Path, read: &ReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let client = read.client()?;
-    let published =
-        block_on(async { publish::publish(dir, &client).await.map_err(Failure::from) })?;
+    let (versions, published) = block_on(async {
+        let versions = super::trust::publish_beside(dir, &client).await?;
+        Ok((versions, publish::publish(dir, &client).await?))
+    })?;
     if read.json {
         return Ok(writeln!(out, "{}", serde_json::to_string(&published.answer)?)?);
+    }
+    for version in versions {
+        writeln!(out, "published trust version {version}")?;
     }
     Ok(write!(out, "{}", show::release::published(&published))?)
 }

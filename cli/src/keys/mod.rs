@@ -5,6 +5,7 @@
 pub mod ca;
 pub mod file;
 pub mod release_key;
+pub mod rotation;
 pub mod trust;
 
 pub use ca::{CertificateAuthority, Issued, Role};

@@ -167,6 +167,7 @@ pub fn build(file: &FleetFile, options: &BuildOptions) -> Result<BuiltRelease, B
     let closures = closures::make(&hosts, file.secrets, &mut complaints);
     complaints.check()?;
 
+    revoked::stand(options.previous.as_ref(), &revoked)?;
     let serial = refs::serial(&file.keys.fleet.name, options)?;
     let stamp = Stamp {
         fleet: file.keys.fleet.name.clone(),

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use wavegate_proto::artifact::fleet::Revocation;
 use wavegate_proto::artifact::release::Release;
 use wavegate_proto::ids::{ChannelName, FleetName, Ref, Serial, Sha256Hash};
 
@@ -18,6 +19,8 @@ pub struct PreviousRelease {
     pub fleet: FleetName,
     /// Its serial.
     pub serial: Serial,
+    /// What it revokes.
+    pub revoked: Vec<Revocation>,
     /// The ref of each channel, and the content it is bound to; a channel without hosts has none.
     pub refs: BTreeMap<ChannelName, (Ref, Option<Sha256Hash>)>,
 }
@@ -40,6 +43,7 @@ impl PreviousRelease {
         Self {
             fleet: fleet.fleet.clone(),
             serial: fleet.serial,
+            revoked: fleet.revoked.clone(),
             refs: refs
                 .map(|(name, c)| (name.clone(), (c.reference.clone(), bound(name))))
                 .collect(),

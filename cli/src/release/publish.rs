@@ -3,13 +3,14 @@
 //! Not here: whether it is adopted, and what it would do (the control plane).
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wavegate_proto::artifact::release::ReleaseFiles;
+use wavegate_proto::artifact::release_dir;
 use wavegate_proto::ids::BlobId;
 use wavegate_proto::wire::publish::{PublishAnswer, PublishRequest, PublishRollout};
 
@@ -66,6 +67,25 @@ pub async fn publish(path: &Path, client: &ApiClient) -> Result<Published, Publi
 /// When the release would be refused.
 pub async fn plan(path: &Path, client: &ApiClient) -> Result<Posted<Value>, PublishError> {
     post(path, client, "/v1/releases/plan").await
+}
+
+/// The versions of the trust file that the release in `path` brings along, rising.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn trust_versions(path: &Path) -> Result<Vec<(u64, PathBuf)>, DirError> {
+    let folder = path.join(release_dir::TRUST);
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries.collect::<Result<Vec<_>, _>>(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => Err(error),
+    };
+    let number = |path: &Path| path.file_name()?.to_str()?.strip_suffix(".json")?.parse().ok();
+    let found = entries.map_err(DirError::io(&folder))?.into_iter().map(|entry| entry.path());
+    let mut versions: Vec<(u64, PathBuf)> =
+        found.filter_map(|path| Some((number(&path)?, path))).collect();
+    versions.sort();
+    Ok(versions)
 }
 
 async fn post<T: DeserializeOwned>(

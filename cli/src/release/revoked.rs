@@ -3,11 +3,15 @@
 //! Not here: refusing them (the control plane).
 
 use wavegate_proto::artifact::fleet::Revocation;
+use wavegate_proto::artifact::revocations::moved_back;
+use wavegate_proto::artifact::rules::{RuleCode, Violation};
 use wavegate_proto::ids::PersonName;
 
 use crate::fleet_toml::FleetFile;
 use crate::fleet_toml::model::RevokedKeys;
 use crate::fleet_toml::source::Complaints;
+
+use super::previous::PreviousRelease;
 
 /// Reads every revocation.
 pub(super) fn read(file: &FleetFile, complaints: &mut Complaints<'_>) -> Vec<Revocation> {
@@ -19,6 +23,18 @@ pub(super) fn read(file: &FleetFile, complaints: &mut Complaints<'_>) -> Vec<Rev
         }
     }
     revoked
+}
+
+/// S4: what the release before revokes stays revoked.
+pub(super) fn stand(
+    previous: Option<&PreviousRelease>,
+    revoked: &[Revocation],
+) -> Result<(), Violation> {
+    let known = previous.map_or(&[][..], |previous| &previous.revoked);
+    match moved_back(known, revoked) {
+        None => Ok(()),
+        Some(moved) => Err(Violation::new(RuleCode::RevocationMovedBack, moved.to_string())),
+    }
 }
 
 fn read_one(keys: &RevokedKeys) -> Result<Revocation, (&'static str, String)> {

@@ -2,8 +2,7 @@
 //!
 //! Not here: why a release is refused (the errors say it themselves).
 
-use wavegate_proto::ids::KeyId;
-
+use super::keys::key_names;
 use super::table::closure;
 use crate::release::publish::Published;
 use crate::release::verify::{Signers, VerifyReport};
@@ -60,14 +59,10 @@ pub fn verified(report: &VerifyReport) -> String {
 /// Who signed and who is missing.
 #[must_use]
 pub fn signers(signers: &Signers) -> String {
-    let names = |keys: &[KeyId]| {
-        let keys: Vec<_> = keys.iter().map(KeyId::as_str).collect();
-        if keys.is_empty() { "none".to_owned() } else { keys.join(", ") }
-    };
     format!(
         "signed by {}; missing {}; needed {}\n",
-        names(&signers.signed),
-        names(&signers.missing),
+        key_names(&signers.signed),
+        key_names(&signers.missing),
         signers.threshold
     )
 }

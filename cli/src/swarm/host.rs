@@ -262,6 +262,7 @@ impl Host {
         HostFacts {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_secs: clock::mono().millis() / 1000,
+            trust_version: self.shared.trust.version,
             current_closure: self.disk.running.clone(),
             resources: ResourceCounts::default(),
             awaiting: Vec::new(),

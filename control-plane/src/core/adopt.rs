@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wavegate_proto::artifact::entry::HostEntry;
-use wavegate_proto::artifact::fleet::{ChannelEdge, FleetDocument};
+use wavegate_proto::artifact::fleet::{ChannelEdge, FleetDocument, Revocation};
 use wavegate_proto::artifact::release::{Release, ReleaseRollout};
+use wavegate_proto::artifact::revocations::moved_back;
 use wavegate_proto::artifact::rules::{RuleCode, Violation};
 use wavegate_proto::artifact::verified::Verified;
 use wavegate_proto::ids::{
@@ -60,11 +61,21 @@ impl Core {
                 return Err(Violation::new(RuleCode::SerialConflict, detail));
             }
         }
+        self.revocations_stand(&release.fleet.revoked)?;
         release.rollouts.values().try_for_each(|rollout| self.ref_is_free(rollout))
     }
 
     fn adopted_before(&self) -> Option<&ReleaseRow> {
         self.release_row.as_ref()
+    }
+
+    /// S4: what the adopted release revokes, a newer one revokes too, and not from an earlier time on.
+    fn revocations_stand(&self, offered: &[Revocation]) -> Result<(), Violation> {
+        let known = self.release.as_ref().map_or(&[][..], |release| &release.fleet.revoked);
+        match moved_back(known, offered) {
+            None => Ok(()),
+            Some(moved) => Err(Violation::new(RuleCode::RevocationMovedBack, moved.to_string())),
+        }
     }
 
     /// A ref is bound to its content for ever, and never returns once it is no longer current (G22).

@@ -123,6 +123,17 @@ impl Core {
         self.save_placement(&place.0, &place.1, log_seq);
     }
 
+    /// Takes back every open lease of a host.
+    pub(super) fn withdraw_leases_of(&mut self, now: Now, host: &HostName) {
+        let leased = self.fleet.records(host).filter(|(_, placement)| placement.lease.is_some());
+        let leased: Vec<RolloutId> = leased.map(|(rollout, _)| rollout.id.clone()).collect();
+        for id in leased {
+            let fact = Fact::own(now, "dispatch_withdrawn", json!({})).about(&id).on(host);
+            let log_seq = self.note(fact);
+            self.withdraw_lease(&(id, host.clone()), log_seq);
+        }
+    }
+
     /// A lease is taken back.
     pub(super) fn withdraw_lease(&mut self, place: &Place, log_seq: LogSeq) {
         self.close_lease(place, false);

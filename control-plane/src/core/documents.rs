@@ -7,8 +7,8 @@ use wavegate_proto::ids::{HostName, RolloutId};
 use wavegate_proto::time::Now;
 use wavegate_proto::wire::forecast::Expected;
 use wavegate_proto::wire::operator::{
-    ChannelDocument, FailureCounts, HostCounts, HostDocument, Mode, Page, RolloutDocument, Seen,
-    Status, StatusLog, StatusRollout, WaveDocument,
+    ChannelDocument, FailureCounts, HostCounts, HostDocument, Mode, Page, Parked, RolloutDocument,
+    Seen, Status, StatusLog, StatusRollout, WaveDocument,
 };
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_reconciler::fleet::host::Host;
@@ -36,7 +36,7 @@ impl Core {
 
     fn answer(&self, now: Now, query: &Query) -> Result<Answer, Box<Problem>> {
         let document = match query {
-            Query::Status => json(&self.status(now)),
+            Query::Status => return Ok(Answer::Status(Box::new(self.status(now)))),
             Query::Hosts { filter, page } => json(&self.hosts(now, filter, page)),
             Query::Host(name) => json(&self.host(now, name)?),
             Query::Explain(name) => {
@@ -102,6 +102,9 @@ impl Core {
         rollouts.sort_by_key(|rollout| (rollout.order, &rollout.id));
         Status {
             fleet: self.config.fleet.clone(),
+            trust_version: self.trust_version,
+            alarms: self.alarms(),
+            expiries: self.expiries(now),
             serial: self.fleet.release.as_ref().map(|release| release.serial).unwrap_or_default(),
             cp_epoch: self.cp_epoch,
             version: self.config.version.clone(),
@@ -179,6 +182,11 @@ impl Core {
             hold: host.hold.clone().filter(|hold| hold.stands_at(now.wall)),
             cert_expires_at: live.cert_expires_at,
             clock_skew_secs: live.clock_skew_secs,
+            parked: live.boots.cloned().map(|cloned| Parked {
+                code: ProblemCode::ClonedIdentity.to_string(),
+                since: cloned.since,
+                boots: cloned.boots.to_vec(),
+            }),
         }
     }
 
@@ -263,6 +271,9 @@ impl Core {
         Figures {
             serial: self.fleet.release.as_ref().map(|release| release.serial),
             fresh_until: self.fleet.channels.values().map(|c| c.fresh_until()).min(),
+            trust_version: self.trust_version,
+            host_certificate_expires: self.first_host_certificate().map(|(_, at)| at),
+            alarms: self.alarms(),
             mode: self.mode(now),
             hosts_by_state: self.by_state(),
             hosts_online: self.members_online(now).1,

@@ -38,7 +38,8 @@ impl Core {
         reply: Token,
     ) {
         let place = (request.rollout_id.clone(), host);
-        let answer = match self.expect_place(&place) {
+        let one_machine = self.expect_one_machine(&place.1);
+        let answer = match one_machine.and_then(|()| self.expect_place(&place)) {
             Err(problem) => Answer::Problem(problem),
             Ok(()) => self.take_events(now, &place, request),
         };

@@ -47,6 +47,13 @@ impl Core {
         }
         self.check_checkpoint(now, host, heartbeat.checkpoint.as_ref());
         self.note_liveness(now, host, heartbeat, cert_expires_at);
+        self.hear_boot(now, host, heartbeat);
+        self.compare_clocks(now, host, heartbeat);
+        if self.is_cloned(host) {
+            let answer = self.heartbeat_answer(now);
+            self.reply(reply, Answer::Heartbeat(Box::new(answer)));
+            return;
+        }
         self.compare_serial(now, host, heartbeat.serial);
         if let Some(kept) = &heartbeat.marks {
             self.restore_marks(now, host, kept);
@@ -83,6 +90,7 @@ impl Core {
             bootstrap: Vec::new(),
             satisfied: Vec::new(),
             checkpoint: None,
+            trust_version: self.trust_version,
         }
     }
 
@@ -118,7 +126,6 @@ impl Core {
         }
         live.boot_id = Some(heartbeat.boot_id);
         live.uptime_secs = heartbeat.uptime_secs;
-        live.clock_skew_secs = Some(heartbeat.at.secs_since(now.wall));
         live.cert_expires_at = cert_expires_at;
         let drifted = heartbeat.resources.drifted > 0;
         let counts_differently = live.current_closure.as_ref() != Some(&heartbeat.current_closure)

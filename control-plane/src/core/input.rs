@@ -13,6 +13,7 @@ use wavegate_proto::wire::agent::{EventsRequest, Heartbeat, RolloutProof};
 
 use super::query::Query;
 use super::rows::LogEnd;
+use super::trust::TrustHolds;
 use super::verbs::Verb;
 
 /// Names a request until it is answered; given out by the shell.
@@ -93,6 +94,13 @@ pub enum Input {
     AdoptRelease {
         /// The release.
         release: Arc<Verified<Release>>,
+        /// To be answered.
+        reply: Token,
+    },
+    /// This version of the trust file holds.
+    TrustHolds {
+        /// Which.
+        holds: Box<TrustHolds>,
         /// To be answered.
         reply: Token,
     },

@@ -4,11 +4,13 @@
 //! Not here: committing and answering (see `service`), HTTP (see `server`), files (see `workers`).
 
 mod adopt;
+mod alarms;
 mod checkpoint;
 mod consequences;
 mod dispatch;
 mod documents;
 mod events;
+mod expiries;
 mod fork;
 mod heartbeat;
 mod input;
@@ -26,6 +28,7 @@ mod restore;
 mod retention;
 mod rollouts;
 mod rows;
+mod trust;
 mod verbs;
 
 pub use input::{Input, Token};
@@ -37,6 +40,7 @@ pub use rows::{
     PlacementMarks, ProbeFailuresRow, PrunedRow, QuarantineRow, ReleaseRow, RemovedRow, RolloutRow,
     Stored, WaveRow, Write,
 };
+pub use trust::TrustHolds;
 pub use verbs::Verb;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,6 +106,8 @@ pub struct Core {
     history: LogHistory,
     release: Option<Arc<Verified<Release>>>,
     release_row: Option<ReleaseRow>,
+    /// The version of the trust file that holds; `None`: nobody has said.
+    trust_version: Option<u64>,
     /// The poll of each host that waits for its dispatch.
     polls: BTreeMap<HostName, Token>,
     /// Open dispatches, by when they lapse.
@@ -154,6 +160,7 @@ impl Core {
             Input::CheckRelease { release, reply } => self.check_release(&release, reply),
             Input::Preview { release, reply } => self.preview(now, &release, reply),
             Input::AdoptRelease { release, reply } => self.adopt_release(now, &release, reply),
+            Input::TrustHolds { holds, reply } => self.trust_holds(now, &holds, reply),
             Input::ReleaseRefused { source, violation } => {
                 self.note_release_refused(now, &source, &violation);
             }

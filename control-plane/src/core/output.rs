@@ -4,6 +4,7 @@
 use wavegate_proto::ids::{BlobId, ClosureId, HostName};
 use wavegate_proto::time::Now;
 use wavegate_proto::wire::agent::{Dispatch, EventsAnswer, HeartbeatAnswer, RolloutProof};
+use wavegate_proto::wire::operator::Status;
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_proto::wire::publish::PublishAnswer;
 
@@ -54,10 +55,14 @@ pub enum Answer {
     },
     /// A release was adopted; the same one again answers the same.
     Adopted(PublishAnswer),
+    /// To a version of the trust file that holds.
+    TrustHeld,
     /// To rows that are to be removed from the log.
     Compacted,
     /// To a query that is answered with a JSON document.
     Document(serde_json::Value),
+    /// To [`Query::Status`](super::Query::Status).
+    Status(Box<Status>),
     /// To [`Query::Proof`](super::Query::Proof).
     Proof(Box<RolloutProof>),
     /// To [`Query::HostBlobs`](super::Query::HostBlobs).

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use wavegate_proto::ids::{ChannelName, HostName, LogSeq, RolloutId, Serial};
 use wavegate_proto::record::HostState;
 use wavegate_proto::time::Timestamp;
-use wavegate_proto::wire::operator::{Mode, RolloutState};
+use wavegate_proto::wire::operator::{Alarms, Mode, RolloutState};
 
 /// What can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +89,12 @@ pub struct Figures {
     pub serial: Option<Serial>,
     /// Until when the channel that goes stale first is fresh.
     pub fresh_until: Option<Timestamp>,
+    /// The version of the trust file that holds.
+    pub trust_version: Option<u64>,
+    /// When the first of the hosts' certificates expires, as far as hosts have been heard.
+    pub host_certificate_expires: Option<Timestamp>,
+    /// What somebody should look at.
+    pub alarms: Alarms,
     /// Whether dispatching waits after a start.
     pub mode: Mode,
     /// Member hosts by the state of their newest record.

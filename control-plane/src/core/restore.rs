@@ -92,6 +92,7 @@ impl Core {
             history: LogHistory::at_start(log_end),
             release: None,
             release_row: None,
+            trust_version: None,
             polls: BTreeMap::new(),
             leases: BTreeSet::new(),
             retries: BTreeSet::new(),

@@ -76,6 +76,7 @@ impl ModelHost {
             cp_epoch: None,
             checkpoint: None,
             serial: wavegate_proto::ids::Serial(0),
+            trust_version: None,
             current_closure: self.running.clone(),
             // It keeps whatever there is, and need not be told.
             marks_version: u64::MAX,

@@ -265,8 +265,22 @@ fn warnings(before: &Fleet, release: &Release, rollouts: &[PlannedRollout]) -> V
         if rollout.ends.is_none() {
             warnings.push(format!("{id} does not end by itself"));
         }
+        if let Some(ends) = rollout.ends {
+            warnings.extend(expiring(before, id, ends.p90));
+        }
     }
     warnings
+}
+
+/// Hosts of the channel whose certificate runs out before the rollout ends.
+fn expiring(before: &Fleet, id: &RolloutId, ends: Timestamp) -> Option<String> {
+    let runs_out = before.hosts.iter().filter(|(_, host)| {
+        let on_channel = host.member.as_ref().is_some_and(|m| m.channel == id.channel);
+        on_channel && host.liveness.cert_expires_at.is_some_and(|at| at < ends)
+    });
+    let names: Vec<&HostName> = runs_out.map(|(name, _)| name).collect();
+    let first = names.first()?;
+    Some(format!("{} certificates run out before {id} ends, {first}'s among them", names.len()))
 }
 
 fn count(n: usize) -> u64 {

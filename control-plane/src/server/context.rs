@@ -8,15 +8,16 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wavegate_proto::time::Timestamp;
-use wavegate_proto::trust::TrustFile;
 
 use super::disk::Disk;
 use super::limiter::Limiter;
 use super::{Readiness, Revocations, Scopes, Streams};
 use crate::blobs::BlobStore;
+use crate::clock::Clock;
 use crate::core::LogEnd;
 use crate::service::Handle;
 use crate::store::EventReader;
+use crate::trust::TrustStore;
 use crate::workers::release::Publisher;
 
 /// What every route has at hand. Cheap to clone.
@@ -36,8 +37,10 @@ pub struct Shared {
     pub streams: Streams,
     /// The blobs.
     pub blobs: BlobStore,
+    /// The process's clocks.
+    pub clock: Clock,
     /// Whom this machine believes.
-    pub trust: Arc<TrustFile>,
+    pub trust: Arc<TrustStore>,
     /// To the adoption worker.
     pub publisher: Publisher,
     /// What the adopted release revokes.

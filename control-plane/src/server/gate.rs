@@ -15,9 +15,8 @@ use wavegate_proto::wire::problem::ProblemCode;
 use super::Context;
 use super::body::BodyLimit;
 use super::error::ApiError;
-use super::identity::Peer;
+use super::identity::{Identity, Peer};
 use super::table::{Access, Limits, is_open};
-use crate::clock::wall;
 
 const PROTOCOL_HEADER: &str = "wavegate-protocol";
 
@@ -50,16 +49,22 @@ pub(super) fn check_peer(context: &Context, peer: Option<&Peer>) -> Result<(), A
             "connect with a certificate of this fleet",
         ),
         Some(Peer::Unacceptable(reason)) => refuse(ProblemCode::RoleForbidden, reason),
-        // The handshake was long ago, maybe.
-        Some(Peer::Known(identity)) if identity.not_after < wall() => {
-            refuse(ProblemCode::ClientCertificateRequired, "the certificate has expired")
-        }
-        Some(Peer::Known(identity)) if context.revocations.is_revoked(identity) => {
-            let subject = identity.caller.subject();
-            refuse(ProblemCode::CertificateRevoked, &format!("{subject}: by the adopted release"))
-        }
-        Some(Peer::Known(_)) => Ok(()),
+        Some(Peer::Known(identity)) => check_identity(context, identity),
     }
+}
+
+/// Whether a certificate counts (still).
+pub(super) fn check_identity(context: &Context, identity: &Identity) -> Result<(), ApiError> {
+    // The handshake was long ago, maybe.
+    if identity.not_after < context.clock.wall() {
+        let detail = "the certificate has expired";
+        return Err(ApiError::new(ProblemCode::ClientCertificateRequired, detail));
+    }
+    if context.revocations.is_revoked(identity) {
+        let detail = format!("{}: by the adopted release", identity.caller.subject());
+        return Err(ApiError::new(ProblemCode::CertificateRevoked, detail));
+    }
+    Ok(())
 }
 
 fn check_protocol(headers: &HeaderMap) -> Result<(), ApiError> {

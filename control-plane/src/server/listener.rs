@@ -54,8 +54,10 @@ impl Listeners {
         status: Option<TcpListener>,
     ) -> io::Result<Self> {
         let permits = Arc::new(Semaphore::new(context.limiter.limits().connections));
-        let transport =
-            Transport::Tls { acceptor: TlsAcceptor::from(tls), fleet: context.trust.fleet.clone() };
+        let transport = Transport::Tls {
+            acceptor: TlsAcceptor::from(tls),
+            fleet: context.trust.chain().trust().fleet.clone(),
+        };
         let service = |router| Service { router, context: context.clone() };
         let mtls = service(router::mtls(context.clone()));
         let mut tasks = vec![tokio::spawn(accept(https, transport, mtls, permits.clone()))];

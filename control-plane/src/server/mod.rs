@@ -13,6 +13,7 @@ mod connection;
 pub mod context;
 pub mod disk;
 mod error;
+mod expiries;
 mod gate;
 pub mod identity;
 pub mod limiter;

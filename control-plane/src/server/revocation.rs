@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use wavegate_proto::artifact::fleet::Revocation;
 use wavegate_proto::time::Timestamp;
 
@@ -16,6 +17,7 @@ use super::identity::Identity;
 #[derive(Debug, Default)]
 pub struct Revocations {
     cut_offs: ArcSwap<BTreeMap<String, Timestamp>>,
+    published: Notify,
 }
 
 impl Revocations {
@@ -27,6 +29,21 @@ impl Revocations {
             *cut_off = (*cut_off).max(revocation.not_before);
         }
         self.cut_offs.store(Arc::new(cut_offs));
+        self.published.notify_waiters();
+    }
+
+    /// Waits until the certificate is revoked: what waits for long ends then.
+    pub async fn until_revoked(&self, identity: &Identity) {
+        loop {
+            let published = self.published.notified();
+            tokio::pin!(published);
+            // Before looking: nothing that is published in between is missed.
+            published.as_mut().enable();
+            if self.is_revoked(identity) {
+                return;
+            }
+            published.await;
+        }
     }
 
     /// Whether the certificate was issued before its subject's cut-off.

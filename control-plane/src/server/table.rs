@@ -12,7 +12,7 @@ use wavegate_proto::wire::verbs::MAX_VERB_BYTES;
 use super::identity::Role;
 use super::routes::{
     agent, assets, blobs, channels, events, health, hosts, quarantines, releases, rollouts, status,
-    stream, verbs,
+    stream, trust, verbs,
 };
 use super::{Context, openapi};
 
@@ -73,6 +73,8 @@ const UPLOAD: Duration = Duration::from_secs(3600);
 const NO_BODY: Limits = Limits { time: SHORT, body_bytes: 0 };
 /// A proof: a header of 256 KiB in base64, its signatures, an entry, 64 hashes.
 const PROOF_BYTES: usize = 1024 * 1024;
+/// A trust file of 1 MiB in base64, and its signatures.
+const TRUST_BYTES: usize = 2 * 1024 * 1024;
 /// A release with a fleet document of up to 10 MB in it; a larger one is a blob.
 const RELEASE_BYTES: usize = 64 * 1024 * 1024;
 
@@ -115,6 +117,7 @@ pub const ROUTES: &[Route] = &[
     mtls("POST", "/v1/agent/events", HOST, body(SHORT, MAX_EVENTS_BYTES), || post(agent::events)),
     mtls("POST", "/v1/agent/rollouts", HOST, body(SHORT, PROOF_BYTES), || post(agent::offer)),
     mtls("GET", "/v1/agent/rollouts/{id}", HOST, NO_BODY, || get(agent::proof)),
+    mtls("GET", "/v1/agent/trust", HOST, NO_BODY, || get(trust::after)),
     mtls("GET", "/v1/closures/{id}", CONTENT, body(UPLOAD, 0), || get(assets::closure)),
     mtls("GET", "/v1/assets/{id}", CONTENT, body(UPLOAD, 0), || get(assets::asset)),
     mtls("PUT", "/v1/blobs/{id}", OPERATOR, body(UPLOAD, 0), || put(blobs::upload)),
@@ -122,6 +125,7 @@ pub const ROUTES: &[Route] = &[
         post(releases::publish)
     }),
     mtls("POST", "/v1/releases/plan", READ, body(ADOPTION, RELEASE_BYTES), || post(releases::plan)),
+    mtls("POST", "/v1/trust", OPERATOR, body(ADOPTION, TRUST_BYTES), || post(trust::publish)),
     verb("POST", "/v1/rollouts/{id}/pause", || post(verbs::pause)),
     verb("POST", "/v1/rollouts/{id}/resume", || post(verbs::resume)),
     verb("POST", "/v1/rollouts/{id}/abort", || post(verbs::abort)),

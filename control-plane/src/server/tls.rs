@@ -13,6 +13,7 @@ use rustls::{RootCertStore, ServerConfig};
 use wavegate_proto::time::Timestamp;
 
 use super::identity::expires_at;
+use crate::clock::Clock;
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +84,14 @@ impl ServerTls {
             reason: "its first certificate cannot be read".to_owned(),
         })?;
         Ok(Self { config: Arc::new(config), expires_at })
+    }
+
+    /// Client certificates are judged by this clock.
+    #[must_use]
+    pub fn judged_by(self, clock: &Clock) -> Self {
+        let mut config = ServerConfig::clone(&self.config);
+        config.time_provider = Arc::new(clock.clone());
+        Self { config: Arc::new(config), ..self }
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use wavegate_proto::ids::Serial;
 use wavegate_proto::time::Timestamp;
+use wavegate_proto::wire::operator::{Expiry, ExpiryKind};
 
 use crate::core::{Figures, Write};
 
@@ -23,6 +24,14 @@ const QUEUE_DEPTH: &str = "wavegate_queue_depth";
 const RELEASE_SERIAL: &str = "wavegate_release_serial";
 const RELEASE_FRESH: &str = "wavegate_release_fresh_seconds";
 const CERTIFICATE_EXPIRES: &str = "wavegate_certificate_expires_seconds";
+const CLOCK_SKEWED: &str = "wavegate_hosts_clock_skewed";
+const CLONED: &str = "wavegate_hosts_cloned";
+const TRUST_VERSION: &str = "wavegate_trust_version";
+const UNTRUSTED: &str = "wavegate_release_untrusted";
+
+/// Certificates of which the process knows, by their label.
+const CERTIFICATES: [(ExpiryKind, &str); 2] =
+    [(ExpiryKind::ControlPlaneCertificate, "control-plane"), (ExpiryKind::Authority, "authority")];
 
 const SECONDS_BUCKETS: [f64; 10] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0];
 const ROWS_BUCKETS: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0];
@@ -58,7 +67,11 @@ fn describe() {
     metrics::describe_gauge!(QUEUE_DEPTH, "Inputs that wait for the reducer.");
     metrics::describe_gauge!(RELEASE_SERIAL, "The serial of the adopted release.");
     metrics::describe_gauge!(RELEASE_FRESH, "Seconds until the first channel is stale.");
-    metrics::describe_gauge!(CERTIFICATE_EXPIRES, "Seconds until a certificate expires.");
+    metrics::describe_gauge!(CERTIFICATE_EXPIRES, "Seconds until the first of a kind expires.");
+    metrics::describe_gauge!(CLOCK_SKEWED, "Hosts whose clock is off by more than is tolerated.");
+    metrics::describe_gauge!(CLONED, "Hosts for which two machines speak.");
+    metrics::describe_gauge!(TRUST_VERSION, "The version of the trust file that holds.");
+    metrics::describe_gauge!(UNTRUSTED, "1 while the adopted release is not trusted any more.");
 }
 
 /// Installs the recorder, so that what is counted from now on is kept.
@@ -98,7 +111,7 @@ pub(crate) fn render(
     figures: &Figures,
     queue_depth: usize,
     now: Timestamp,
-    server_certificate_expires: Timestamp,
+    certificates: &[Expiry],
 ) -> String {
     for (state, count) in &figures.hosts_by_state {
         metrics::gauge!(HOSTS, "state" => state.clone()).set(float(*count));
@@ -114,8 +127,24 @@ pub(crate) fn render(
     if let Some(until) = figures.fresh_until {
         metrics::gauge!(RELEASE_FRESH).set(signed_float(until.secs_since(now)));
     }
-    metrics::gauge!(CERTIFICATE_EXPIRES, "subject_kind" => "control-plane")
-        .set(signed_float(server_certificate_expires.secs_since(now)));
+    if let Some(at) = figures.host_certificate_expires {
+        metrics::gauge!(CERTIFICATE_EXPIRES, "subject_kind" => "host")
+            .set(signed_float(at.secs_since(now)));
+    }
+    for (kind, subject_kind) in CERTIFICATES {
+        let of_kind = certificates.iter().filter(|expiry| expiry.kind == kind);
+        if let Some(left_secs) = of_kind.map(|expiry| expiry.left_secs).min() {
+            metrics::gauge!(CERTIFICATE_EXPIRES, "subject_kind" => subject_kind)
+                .set(signed_float(left_secs));
+        }
+    }
+    metrics::gauge!(CLOCK_SKEWED).set(float(figures.alarms.clock_skewed));
+    metrics::gauge!(CLONED).set(float(figures.alarms.cloned));
+    let untrusted = figures.alarms.release_untrusted.is_some();
+    metrics::gauge!(UNTRUSTED).set(float(u64::from(untrusted)));
+    if let Some(version) = figures.trust_version {
+        metrics::gauge!(TRUST_VERSION).set(float(version));
+    }
     recorder().map(PrometheusHandle::render).unwrap_or_default()
 }
 

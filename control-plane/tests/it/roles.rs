@@ -2,6 +2,9 @@
 //!
 //! Not here: who may do what (see `matrix`).
 
+use std::time::Duration;
+
+use futures_util::future::select;
 use reqwest::Client;
 use serde_json::json;
 use wavegate_control_plane::server::table::{Listener, ROUTES};
@@ -23,6 +26,29 @@ async fn a_revoked_certificate_is_refused_from_the_adoption_on() {
     assert_eq!(response.status(), 401);
     assert_eq!(problem(response).await, "certificate-revoked");
     plane.get(&plane.client("viewer/eve"), "/v1/status").await;
+}
+
+/// S4: a poll that waits for long ends with the revocation, and the connection's next request is refused.
+#[tokio::test]
+async fn s4_a_revocation_ends_a_parked_poll_on_an_open_connection() {
+    let plane = TestPlane::start_with(|settings| settings.heartbeat_secs = 60).await;
+    plane.offer(&Plan::new(1, "r1")).await;
+    let host = plane.client("host/host-01");
+    // The other host has not been heard: nothing is dispatched yet, and polls wait.
+    let response = plane.send(&host, "POST", "/v1/agent/heartbeat", &heartbeat()).await;
+    assert_eq!(response.status(), 200);
+    let url = plane.url("/v1/agent/dispatch?wait_secs=60");
+    // Two at once: the one that ends says that the other one is parked.
+    let (one, other) = (host.get(&url).send(), host.get(&url).send());
+    let (ended, parked) = select(Box::pin(one), Box::pin(other)).await.factor_first();
+    assert_eq!(ended.unwrap().status(), 204);
+    let not_before = wavegate_control_plane::clock::wall().plus_secs(3600);
+    let revoked = json!([{ "subject": "host/host-01", "not_before": not_before, "reason": null }]);
+    plane.offer(&Plan { revoked, ..Plan::new(2, "r1") }).await;
+    let ended = tokio::time::timeout(Duration::from_secs(10), parked).await;
+    assert_eq!(problem(ended.unwrap().unwrap()).await, "certificate-revoked");
+    let response = plane.send(&host, "POST", "/v1/agent/heartbeat", &heartbeat()).await;
+    assert_eq!(problem(response).await, "certificate-revoked");
 }
 
 #[tokio::test]

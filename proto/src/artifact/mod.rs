@@ -9,6 +9,7 @@ pub mod header;
 pub mod policy;
 pub mod window;
 
+pub mod revocations;
 pub mod rules;
 pub mod verified;
 

@@ -16,6 +16,9 @@ pub const CLOSURES: &str = "closures";
 /// The folder of the assets.
 pub const ASSETS: &str = "assets";
 
+/// The folder of the versions of the trust file that a release brings along.
+pub const TRUST: &str = "trust";
+
 /// The file with the signatures of `path`.
 #[must_use]
 pub fn signature_of(path: &str) -> String {
@@ -32,6 +35,12 @@ pub fn header(rollout: &RolloutId) -> String {
 #[must_use]
 pub fn hosts(rollout: &RolloutId) -> String {
     format!("{ROLLOUTS}/{rollout}.hosts.jsonl")
+}
+
+/// A version of the trust file.
+#[must_use]
+pub fn trust(version: u64) -> String {
+    format!("{TRUST}/{version}.json")
 }
 
 /// A closure document.

@@ -101,6 +101,8 @@ rules! {
     EmptyWave = "empty-wave", "a wave has no hosts";
     /// The hosts table differs from the fleet document.
     HostMismatch = "host-mismatch", "the hosts differ from the fleet document";
+    /// A revocation was moved back or taken out (S4).
+    RevocationMovedBack = "revocation-moved-back", "a revocation was moved back or taken out";
     /// The ref is known with other content.
     RefConflict = "ref-conflict", "the ref is known with other content";
 }

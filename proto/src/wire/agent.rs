@@ -51,6 +51,9 @@ pub struct Heartbeat {
     /// The highest release serial the host has accepted.
     #[serde(default)]
     pub serial: Serial,
+    /// The version of the trust file that the host goes by; `None`: its agent does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_version: Option<u64>,
     /// What the host runs.
     pub current_closure: Option<ClosureId>,
     /// The version of the operator marks the host keeps.
@@ -172,6 +175,10 @@ pub struct HeartbeatAnswer {
     /// The end of the log, now and then; to be repeated in heartbeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<Checkpoint>,
+    /// The version of the trust file that the control plane goes by: what is newer than the host's own
+    /// is to be had there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_version: Option<u64>,
 }
 
 /// The end of the log as one host was shown it. A control plane on an older copy of its database

@@ -9,4 +9,5 @@ pub mod plan;
 pub mod problem;
 pub mod publish;
 pub mod resource;
+pub mod trust;
 pub mod verbs;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    Attempt, ChannelName, ClosureId, CpEpoch, HostName, LogSeq, Ref, RolloutId, Serial, Sha256Hash,
-    WaveIndex, WaveName,
+    Attempt, BootId, ChannelName, ClosureId, CpEpoch, HostName, LogSeq, Ref, RolloutId, Serial,
+    Sha256Hash, WaveIndex, WaveName,
 };
 use crate::record::{HostState, ProbeRecord};
 use crate::time::{Timestamp, whole_seconds};
@@ -47,6 +47,63 @@ pub struct Status {
     pub rollouts: Vec<StatusRollout>,
     /// The end of the log.
     pub log: StatusLog,
+    /// The version of the trust file that holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_version: Option<u64>,
+    /// What somebody should look at.
+    #[serde(default, skip_serializing_if = "Alarms::is_quiet")]
+    pub alarms: Alarms,
+    /// What runs out, the first first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expiries: Vec<Expiry>,
+}
+
+/// What somebody should look at.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Alarms {
+    /// Hosts whose clock is further from the control plane's than is tolerated.
+    pub clock_skewed: u64,
+    /// Hosts for which two machines speak.
+    pub cloned: u64,
+    /// The rule that the adopted release breaks under the trust file that holds.
+    pub release_untrusted: Option<String>,
+}
+
+impl Alarms {
+    /// Whether there is nothing to look at.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Something that runs out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expiry {
+    /// What kind of thing.
+    pub kind: ExpiryKind,
+    /// Which: the channel, the host, the subject of the certificate.
+    pub name: String,
+    /// When.
+    #[serde(with = "whole_seconds")]
+    pub at: Timestamp,
+    /// Seconds until then; negative when it is past.
+    pub left_secs: i64,
+}
+
+/// A kind of thing that runs out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExpiryKind {
+    /// A channel's signature counts as fresh.
+    Freshness,
+    /// The certificate of the host whose expires first.
+    HostCertificate,
+    /// The control plane's own certificate.
+    ControlPlaneCertificate,
+    /// An authority of the trust file.
+    Authority,
 }
 
 /// Whether dispatching waits for hosts to report after a start.
@@ -205,6 +262,20 @@ pub struct HostDocument {
     pub cert_expires_at: Option<Timestamp>,
     /// Its clock minus the control plane's, in seconds, at the last heartbeat.
     pub clock_skew_secs: Option<i64>,
+    /// Why it is left alone although it speaks; `None`: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked: Option<Parked>,
+}
+
+/// Two machines use one host's certificate: neither is dispatched until only one is heard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// `cloned-identity`.
+    pub code: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// The boots of the machines.
+    pub boots: Vec<BootId>,
 }
 
 /// An operator's hold on a host.

@@ -92,6 +92,8 @@ codes! {
     HostInFlight = "host-in-flight", 409, "the host is being worked on";
     /// 409: a closure of the rollout is quarantined.
     Quarantined = "quarantined", 409, "a closure is quarantined";
+    /// 409: two machines use the host's certificate.
+    ClonedIdentity = "cloned-identity", 409, "two machines use this host's certificate";
     /// 410: the rollout has been pruned.
     RolloutPruned = "rollout-pruned", 410, "the rollout has been pruned";
     /// 413: the body is too large.
@@ -104,6 +106,14 @@ codes! {
     ReasonRequired = "reason-required", 422, "a reason of 1 to 500 characters is required";
     /// 422: a release names blobs that have not been uploaded.
     MissingBlobs = "missing-blobs", 422, "blobs are missing";
+    /// 422: an older version of the trust file than the one that holds.
+    TrustRegressed = "trust-regressed", 422, "the trust file is older than the one that holds";
+    /// 422: another trust file has this version.
+    TrustConflict = "trust-conflict", 422, "another trust file has this version";
+    /// 422: versions of the trust file are missing in between.
+    TrustGap = "trust-gap", 422, "versions of the trust file are missing in between";
+    /// 422: the cut-off of the trust file would move back.
+    CutOffMovedBack = "cut-off-moved-back", 422, "the cut-off of the trust file only moves forward";
     /// 426: another protocol version.
     UnsupportedProtocol = "unsupported-protocol", 426, "the protocol version is not supported";
     /// 429: too many requests.

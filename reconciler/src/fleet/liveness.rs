@@ -4,6 +4,8 @@ use wavegate_proto::ids::{BootId, ClosureId};
 use wavegate_proto::time::{Mono, Timestamp};
 use wavegate_proto::wire::agent::ResourceCounts;
 
+use super::boots::Boots;
+
 /// What heartbeats tell of a host.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Liveness {
@@ -17,6 +19,8 @@ pub struct Liveness {
     pub agent_version: Option<String>,
     /// Its boot.
     pub boot_id: Option<BootId>,
+    /// The boots of which it has been heard lately.
+    pub boots: Boots,
     /// For how long its machine had been up when it sent the heartbeat that was sent last, in seconds.
     pub uptime_secs: u64,
     /// What it says it runs. Outer `None`: it has not said.
@@ -27,6 +31,8 @@ pub struct Liveness {
     pub resources: ResourceCounts,
     /// Its clock minus ours, in seconds.
     pub clock_skew_secs: Option<i64>,
+    /// When it was last noted that its clock is off, in this process.
+    pub skew_noted: Option<Mono>,
     /// When it was last shown the end of the log, in this process.
     pub log_shown: Option<Mono>,
     /// When its certificate expires.

@@ -5,6 +5,7 @@
 //!
 //! Not here: who changes it and why; what is persisted.
 
+pub mod boots;
 pub mod budget;
 pub mod channel;
 pub mod host;
@@ -20,6 +21,7 @@ pub mod silence;
 
 use std::collections::BTreeMap;
 
+use wavegate_proto::artifact::rules::RuleCode;
 use wavegate_proto::ids::{
     BudgetId, ChannelName, ClosureId, HostName, LogSeq, RolloutId, Serial, Sha256Hash,
 };
@@ -44,6 +46,8 @@ pub struct Fleet {
     pub release: Option<AdoptedRelease>,
     /// A newer release that a host has shown the signed header of; `None`: none is known of.
     pub newer_release: Option<NewerRelease>,
+    /// Why the adopted release is not trusted any more; `None`: it is.
+    pub untrusted: Option<Untrusted>,
     /// The channels of the adopted release that have hosts.
     pub channels: BTreeMap<ChannelName, Channel>,
     /// Every host of the adopted release, and those that older rollouts still name.
@@ -80,6 +84,18 @@ pub struct NewerRelease {
     pub since: Timestamp,
 }
 
+/// The adopted release does not verify under the trust file that holds now: its keys were replaced, or the
+/// cut-off lies behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Untrusted {
+    /// The version of the trust file.
+    pub version: u64,
+    /// The rule that the release breaks.
+    pub code: RuleCode,
+    /// Since when.
+    pub since: Timestamp,
+}
+
 /// A closure that is not dispatched on a channel any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantine {
@@ -98,6 +114,7 @@ impl Fleet {
             recovering,
             release: None,
             newer_release: None,
+            untrusted: None,
             channels: BTreeMap::new(),
             hosts: BTreeMap::new(),
             rollouts: BTreeMap::new(),

@@ -25,8 +25,9 @@ pub mod reason;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use wavegate_proto::artifact::rules::RuleCode;
 use wavegate_proto::ids::{
-    BudgetId, ChannelName, ClosureId, HostName, RolloutId, Serial, WaveIndex,
+    BootId, BudgetId, ChannelName, ClosureId, HostName, RolloutId, Serial, WaveIndex,
 };
 use wavegate_proto::time::{Now, Timestamp};
 use wavegate_proto::wire::operator::{MarkBy, RolloutState};
@@ -130,6 +131,13 @@ pub enum Hold {
     },
     /// The host's certificate has been revoked.
     Revoked,
+    /// Two machines use the host's certificate (G15).
+    Cloned {
+        /// Since when that is known.
+        since: Timestamp,
+        /// Their boots.
+        boots: [BootId; 2],
+    },
     /// An operator holds the host.
     Held {
         /// By whom.
@@ -157,6 +165,15 @@ pub enum Hold {
     Frozen,
     /// The manifest is no longer fresh.
     Stale {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The adopted release does not verify under the trust file that holds now.
+    Untrusted {
+        /// The version of the trust file.
+        version: u64,
+        /// The rule that the release breaks.
+        code: RuleCode,
         /// Since when.
         since: Timestamp,
     },
@@ -260,6 +277,7 @@ impl Hold {
             | Self::Aborted { .. }
             | Self::Stale { .. }
             | Self::ReleaseBehind { .. }
+            | Self::Untrusted { .. }
             | Self::ChannelNotDone { .. }
             | Self::NotApproved { .. }
             | Self::OutsideWindow { .. }
@@ -269,6 +287,7 @@ impl Hold {
             | Self::Frozen
             | Self::Skipped { .. }
             | Self::Revoked
+            | Self::Cloned { .. }
             | Self::NotMember
             | Self::Quarantined { .. }
             | Self::Held { .. }

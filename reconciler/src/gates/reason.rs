@@ -1,6 +1,7 @@
 //! The words for every reason: what operators read in the API, the CLI and the log.
 
-use wavegate_proto::ids::HostName;
+use wavegate_proto::artifact::rules::RuleCode;
+use wavegate_proto::ids::{BootId, HostName, Serial};
 use wavegate_proto::time::{Now, Timestamp};
 use wavegate_proto::wire::operator::{MarkBy, Reason, ReasonKind, RolloutState};
 
@@ -21,12 +22,14 @@ impl Hold {
             Self::Aborted { .. } => "rollout-aborted",
             Self::Skipped { .. } => "skipped-by-operator",
             Self::Revoked => "certificate-revoked",
+            Self::Cloned { .. } => "cloned-identity",
             Self::Held { .. } => "held-by-operator",
             Self::NotApproved { .. } => "not-approved",
             Self::RampUsedUp { .. } => "ramp-used-up",
             Self::NotMember => "host-not-in-fleet",
             Self::Stale { .. } => "stale",
             Self::ReleaseBehind { .. } => "release-behind",
+            Self::Untrusted { .. } => "release-untrusted",
             Self::Quarantined { .. } => "quarantined",
             Self::NeverSeen => "never-seen",
             Self::Silent { .. } => "silent",
@@ -63,6 +66,7 @@ impl Hold {
             }
             Self::Skipped { by: None } => "an operator has left the host out".to_owned(),
             Self::Revoked => "the host's certificate has been revoked".to_owned(),
+            Self::Cloned { boots, .. } => cloned(boots),
             Self::Held { actor, reason, until, .. } => {
                 let until = until.map_or("it is released".to_owned(), |until| until.to_string());
                 said(actor, &format!("holds the host until {until}"), reason)
@@ -75,9 +79,8 @@ impl Hold {
             Self::Stale { since } => {
                 format!("the signed manifest has not been fresh since {since}")
             }
-            Self::ReleaseBehind { serial, host, .. } => {
-                format!("{host} has seen release {serial}, which is not adopted here")
-            }
+            Self::Untrusted { version, code, .. } => untrusted(*version, *code),
+            Self::ReleaseBehind { serial, host, .. } => behind(*serial, host),
             Self::Quarantined { closure, channel, host, since } => {
                 format!("{closure} failed on {host} and is quarantined on {channel} since {since}")
             }
@@ -122,6 +125,8 @@ impl Hold {
         match self {
             Self::Stale { since }
             | Self::ReleaseBehind { since, .. }
+            | Self::Untrusted { since, .. }
+            | Self::Cloned { since, .. }
             | Self::Quarantined { since, .. }
             | Self::Busy { since, .. } => Some(*since),
             Self::Silent { since } => *since,
@@ -161,6 +166,8 @@ impl Hold {
             | Self::Aborted { .. }
             | Self::Skipped { .. }
             | Self::Revoked
+            | Self::Cloned { .. }
+            | Self::Untrusted { .. }
             | Self::NotApproved { .. }
             | Self::Unreported
             | Self::RolloutState(_)
@@ -199,12 +206,16 @@ impl Hold {
             Self::Aborted { .. } => "a newer release is published on the channel",
             Self::Skipped { .. } => "an operator retries the host, or a newer release is published",
             Self::Revoked => "the host speaks with a certificate issued since",
+            Self::Cloned { .. } => {
+                "only one of them has been heard for a while: stop the other, and give it a certificate of its own"
+            }
             Self::Held { until: Some(_), .. } => "the time is up, or an operator releases the host",
             Self::Held { until: None, .. } => "an operator releases the host",
             Self::NotApproved { .. } => "an operator approves the wave",
             Self::RampUsedUp { .. } => "the time is up",
             Self::NotMember => "a release names the host again",
             Self::Stale { .. } => "a release signed anew is published",
+            Self::Untrusted { .. } => "a release signed by the keys that count now is published",
             Self::ReleaseBehind { .. } => "that release, or a newer one, is published",
             Self::Quarantined { .. } => {
                 "a release names another closure, or an operator clears the quarantine"
@@ -247,6 +258,8 @@ impl Hold {
             | Self::Aborted { .. }
             | Self::Skipped { .. }
             | Self::Revoked
+            | Self::Cloned { .. }
+            | Self::Untrusted { .. }
             | Self::Held { until: None, .. }
             | Self::NotApproved { .. }
             | Self::OutsideWindow { opens_at: None }
@@ -286,4 +299,16 @@ fn list(hosts: &[HostName]) -> String {
 /// What a person did, and why.
 fn said(actor: &str, what: &str, reason: &str) -> String {
     format!("{actor} {what}: {reason}")
+}
+
+fn cloned([one, other]: &[BootId; 2]) -> String {
+    format!("two machines use the host's certificate: boots {one} and {other}")
+}
+
+fn untrusted(version: u64, code: RuleCode) -> String {
+    format!("under trust version {version} the adopted release is refused: {code}")
+}
+
+fn behind(serial: Serial, host: &HostName) -> String {
+    format!("{host} has seen release {serial}, which is not adopted here")
 }

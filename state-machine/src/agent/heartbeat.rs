@@ -37,6 +37,7 @@ impl AgentCore {
             cp_epoch: self.meta.cp_epoch,
             checkpoint: self.meta.checkpoint,
             serial: self.meta.serial,
+            trust_version: Some(facts.trust_version),
             current_closure: facts.current_closure,
             marks_version: self.meta.marks.as_ref().map_or(0, |marks| marks.version),
             marks: self.meta.marks.clone().map(Box::new),

@@ -383,6 +383,8 @@ pub struct HostFacts {
     pub agent_version: String,
     /// Seconds since boot.
     pub uptime_secs: u64,
+    /// The version of the trust file that the host goes by.
+    pub trust_version: u64,
     /// What the host runs.
     pub current_closure: Option<ClosureId>,
     /// Resource counts.

@@ -260,6 +260,7 @@ impl Host {
         let facts = HostFacts {
             agent_version: "0.1.0".to_owned(),
             uptime_secs: 1,
+            trust_version: 1,
             current_closure: self.current.clone(),
             resources: ResourceCounts::default(),
             awaiting: vec![],
@@ -279,6 +280,7 @@ impl Host {
             bootstrap: vec![],
             satisfied: vec![],
             checkpoint: None,
+            trust_version: None,
         };
         edit(&mut answer);
         self.input(AgentInput::HeartbeatAnswered(answer));

@@ -129,6 +129,7 @@ impl Host {
             cp_epoch: None,
             checkpoint: None,
             serial: Serial(1),
+            trust_version: Some(1),
             current_closure: if started { Some(Scene::closure()?) } else { None },
             marks_version: 0,
             marks: None,

@@ -2,12 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use wavegate_proto::ids::HostName;
 
 use super::folder::Folder;
 use super::program::{Process, wavegate};
+
+/// Where Debian puts it.
+const FAKETIME: [&str; 2] = [
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+];
 
 /// One agent a host.
 pub struct Agents<'a> {
@@ -27,6 +33,24 @@ impl<'a> Agents<'a> {
     }
 
     pub fn start_again(&mut self, host: &HostName) {
+        self.launch(host, |_| {});
+    }
+
+    /// Starts the agent of a host whose clock is off by `offset`, such as `-2y` or `+90d`.
+    ///
+    /// # Panics
+    /// Without libfaketime, a package of Debian.
+    pub fn start_with_clock(&mut self, host: &HostName, offset: &str) {
+        let library = FAKETIME.iter().find(|path| std::path::Path::new(path).exists());
+        let library = library.expect("libfaketime: apt-get install libfaketime");
+        self.launch(host, |command| {
+            // Only the wall clock: the one that counts timeouts stays as it is.
+            command.env("LD_PRELOAD", library).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+            command.env("FAKETIME", offset);
+        });
+    }
+
+    fn launch(&mut self, host: &HostName, change: impl FnOnce(&mut Command)) {
         let folder = self.folder;
         let log = folder.path("logs").join(format!("{host}.log"));
         let said = File::options().create(true).append(true).open(log).unwrap();
@@ -43,6 +67,7 @@ impl<'a> Agents<'a> {
             command.arg(flag).arg(path);
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+        change(&mut command);
         let process = Process::start(format!("the agent of {host}"), &mut command);
         self.running.insert(host.clone(), process);
     }

@@ -12,6 +12,7 @@ mod checkpoints;
 mod halting;
 mod handshake;
 mod harness;
+mod identities;
 mod journals;
 mod lost;
 mod marks;

@@ -185,3 +185,27 @@ fn e16_limits_are_signed_as_they_were_written() {
     assert_eq!(limits("max_failures = \"100%\""), [1, 2, 3, 99, 100, 101]);
     assert_eq!(limits("max_failures = 2"), [2; 6]);
 }
+
+/// S4: what the release before revokes stays revoked, and not from an earlier time on.
+#[test]
+fn s4_a_release_that_revokes_less_than_the_one_before_is_not_built() {
+    let revoked = |not_before: &str| {
+        format!("{BASE}[[revoked]]\nsubject = \"host/web-01\"\nnot_before = {not_before}\n")
+    };
+    let first = built(&revoked("2026-11-21T09:00:00Z"));
+    let next = |text: &str| {
+        let options = BuildOptions {
+            previous: Some(previous(&first)),
+            signed_at: at("2026-11-22T09:00:00Z"),
+            ..BuildOptions::default()
+        };
+        let file = file(text).unwrap_or_else(|e| panic!("{e}"));
+        build(&file, &options).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(next(&revoked("2026-11-21T09:00:00Z")), Ok(()));
+    assert_eq!(next(&revoked("2026-11-22T09:00:00Z")), Ok(()));
+    for text in [BASE.to_owned(), revoked("2026-11-20T09:00:00Z")] {
+        let error = next(&text).unwrap_err();
+        assert!(error.contains("revocation-moved-back: host/web-01"), "{error}");
+    }
+}

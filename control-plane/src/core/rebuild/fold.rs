@@ -70,7 +70,8 @@ impl<A: Artifacts> Rebuild<A> {
             }
             // Told to people; no derived row is changed by them.
             "release_refused" | "gate_changed" | "journal_replaced" | "journal_diverged"
-            | "checkpoint_refused" | "marks_refused" | "release_behind" | "serial_ahead" => {}
+            | "checkpoint_refused" | "marks_refused" | "release_behind" | "serial_ahead"
+            | "trust_rotated" | "host_cloned" | "host_clone_cleared" | "clock_skewed" => {}
             kind if Event::KINDS.contains(&kind) => return self.event(row),
             _ => return self.verb(row),
         }

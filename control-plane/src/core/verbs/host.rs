@@ -2,7 +2,6 @@
 //!
 //! Not here: what a record allows (see `wavegate_state_machine::host::facts`).
 
-use serde_json::json;
 use wavegate_proto::ids::{HostName, LogSeq, RolloutId};
 use wavegate_proto::record::{HostRecord, HostState};
 use wavegate_proto::time::{Now, Timestamp};
@@ -13,7 +12,6 @@ use wavegate_reconciler::gates::is_online;
 use wavegate_state_machine::host::{ControlFact, Refusal, apply_fact};
 
 use super::super::input::Place;
-use super::super::log::Fact;
 use super::super::output::refuse;
 use super::super::payload::{HostHeld, HostRetried, HostSkipped, Marked};
 use super::{Changed, Core, Done, Order};
@@ -162,11 +160,7 @@ impl Core {
             let version = self.next_marks_version();
             let log_seq = self.note(order.fact("host_held", &HostHeld { until, version }).on(host));
             self.set_hold(host, Some(hold), version, log_seq);
-            let rollouts = self.fleet.records(host).map(|(rollout, _)| rollout.id.clone());
-            let rollouts: Vec<RolloutId> = rollouts.collect();
-            for id in rollouts {
-                self.withdraw(order, &(id, host.clone()));
-            }
+            self.withdraw_leases_of(order.now, host);
         }
         Ok(Changed::Host(host.clone()))
     }
@@ -181,15 +175,6 @@ impl Core {
             self.set_hold(host, None, version, log_seq);
         }
         Ok(Changed::Host(host.clone()))
-    }
-
-    fn withdraw(&mut self, order: &Order, place: &Place) {
-        let leased = self.fleet.placement(&place.0, &place.1).is_some_and(|p| p.lease.is_some());
-        if leased {
-            let fact = Fact::own(order.now, "dispatch_withdrawn", json!({}));
-            let log_seq = self.note(fact.about(&place.0).on(&place.1));
-            self.withdraw_lease(place, log_seq);
-        }
     }
 
     fn expect_host_in(&self, (id, host): &Place) -> Result<&Placement, Box<Problem>> {

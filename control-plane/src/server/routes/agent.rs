@@ -19,12 +19,12 @@ use wavegate_proto::wire::agent::{
 };
 use wavegate_proto::wire::problem::ProblemCode;
 
-use crate::clock::wall;
 use crate::core::{Answer, Input, Query};
 use crate::server::Context;
 use crate::server::arguments::{Arguments, CallingHost, RolloutPath, require_own_host};
 use crate::server::body;
 use crate::server::error::ApiError;
+use crate::server::gate::check_identity;
 use crate::service::metrics;
 
 /// The most bytes of one event (G14).
@@ -41,6 +41,7 @@ pub(in crate::server) async fn heartbeat(
         return Err(ApiError::new(ProblemCode::TooLarge, detail));
     }
     metrics::count_heartbeat();
+    context.clock.compare(heartbeat.at);
     let heartbeat = Box::new(heartbeat);
     let cert_expires_at = Some(caller.identity.not_after);
     let host = caller.name;
@@ -68,7 +69,15 @@ pub(in crate::server) async fn dispatch(
     Arguments(arguments): Arguments<PollArguments>,
 ) -> Result<Response, ApiError> {
     let wait = Duration::from_secs(arguments.wait_secs.min(MAX_POLL_WAIT_SECS));
-    let answer = context.handle.poll(caller.name, wait, context.stopping.cancelled()).await?;
+    let ends = async {
+        tokio::select! {
+            () = context.stopping.cancelled() => {}
+            () = context.revocations.until_revoked(&caller.identity) => {}
+        }
+    };
+    let answer = context.handle.poll(caller.name, wait, ends).await?;
+    // Whatever there is to do now, it is not for this certificate any more.
+    check_identity(&context, &caller.identity)?;
     let Answer::Dispatch(dispatch) = answer else {
         return Err(ApiError::unexpected_answer());
     };
@@ -124,13 +133,13 @@ pub(in crate::server) async fn offer(
 ) -> Result<Response, ApiError> {
     let named = proof.entry.get("host").and_then(serde_json::Value::as_str);
     require_own_host(named.unwrap_or_default(), &caller.name)?;
-    let rules = VerifyContext {
-        trust: &context.trust,
-        now: wall(),
-        floor: SerialFloor::default(),
-        freshness: Freshness::Ignored,
-    };
-    let plan = Box::new(verify_rollout_proof(&proof, &caller.name, &rules)?);
+    let (now, floor, freshness) =
+        (context.clock.wall(), SerialFloor::default(), Freshness::Ignored);
+    let plan = context.trust.chain().verify_history(|trust| {
+        let rules = VerifyContext { trust, now, floor, freshness };
+        verify_rollout_proof(&proof, &caller.name, &rules)
+    });
+    let plan = Box::new(plan?);
     let (host, proof) = (caller.name, Box::new(proof));
     let answer =
         context.handle.call(|reply| Input::OfferRollout { host, plan, proof, reply }).await?;

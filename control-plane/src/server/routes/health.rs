@@ -9,10 +9,10 @@ use axum::response::{IntoResponse as _, Response};
 use wavegate_proto::wire::operator::Readiness;
 use wavegate_proto::wire::problem::ProblemCode;
 
-use crate::clock::wall;
 use crate::core::{Answer, Figures, Query};
 use crate::server::Context;
 use crate::server::error::ApiError;
+use crate::server::expiries::certificates;
 use crate::service::metrics as figures_text;
 
 /// The process is up.
@@ -46,7 +46,8 @@ pub(in crate::server) async fn metrics(
 ) -> Result<Response, ApiError> {
     let figures = figures(&context).await?;
     let depth = context.handle.queue_depth();
-    let text = figures_text::render(&figures, depth, wall(), context.certificate_expires_at);
+    let certificates = certificates(&context);
+    let text = figures_text::render(&figures, depth, context.clock.wall(), &certificates);
     let media_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
 }

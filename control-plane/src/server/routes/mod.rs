@@ -14,6 +14,7 @@ pub(super) mod releases;
 pub(super) mod rollouts;
 pub(super) mod status;
 pub(super) mod stream;
+pub(super) mod trust;
 pub(super) mod verbs;
 
 use axum::Json;

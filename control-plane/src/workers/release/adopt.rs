@@ -21,10 +21,11 @@ use super::artifacts;
 use super::folder::ReleaseFolder;
 use super::source::{Source, SourceError};
 use crate::blobs::{BlobError, BlobStore, MAX_CLOSURE_BYTES, named_assets};
-use crate::clock::wall;
+use crate::clock::Clock;
 use crate::core::{Answer, Core, Input};
 use crate::server::{Readiness, Revocations, Scopes};
 use crate::service::Handle;
+use crate::trust::{FollowError, TrustStore};
 
 /// The source of a release that an operator has sent.
 const PUBLISHED: &str = "published";
@@ -70,6 +71,9 @@ pub enum AdoptError {
     /// The reducer refuses.
     #[error("{}: {}", .0.title, .0.detail)]
     Refused(Box<Problem>),
+    /// A version of the trust file is not the next one.
+    #[error(transparent)]
+    Trust(#[from] FollowError),
     /// The release folder cannot be written.
     #[error("write the release folder: {0}")]
     Folder(#[from] std::io::Error),
@@ -102,6 +106,11 @@ impl From<AdoptError> for Problem {
                 Self::new(ProblemCode::Overloaded, detail)
             }
             AdoptError::Blob(_) => Self::new(ProblemCode::Internal, detail),
+            AdoptError::Trust(FollowError::Rotation(error)) => Self::new(error.code(), detail),
+            AdoptError::Trust(FollowError::Io(error)) => {
+                tracing::error!(%error, "the trust file cannot be kept");
+                Self::new(ProblemCode::Overloaded, detail)
+            }
         }
     }
 }
@@ -129,8 +138,10 @@ pub struct AdopterParts {
     pub handle: Handle,
     /// The blobs.
     pub blobs: BlobStore,
+    /// The process's clocks.
+    pub clock: Clock,
     /// Whom this machine believes.
-    pub trust: Arc<TrustFile>,
+    pub trust: Arc<TrustStore>,
     /// What the adopted release revokes.
     pub revocations: Arc<Revocations>,
     /// Which operators may act on some channels only.
@@ -146,10 +157,12 @@ pub struct AdopterParts {
 /// Adopts releases, one after the other.
 #[derive(Debug)]
 pub struct Adopter {
-    parts: AdopterParts,
-    folder: ReleaseFolder,
+    pub(super) parts: AdopterParts,
+    pub(super) folder: ReleaseFolder,
     /// The raw bytes of the adopted fleet document, hashed.
-    adopted: Option<Sha256Hash>,
+    pub(super) adopted: Option<Sha256Hash>,
+    /// Why the adopted release does not verify under the trust file that holds now; `None`: it does.
+    pub(super) untrusted: Option<Violation>,
     noted: BTreeSet<String>,
 }
 
@@ -158,7 +171,7 @@ impl Adopter {
     #[must_use]
     pub fn new(parts: AdopterParts, state_dir: &Path) -> Self {
         let folder = ReleaseFolder::new(state_dir);
-        Self { parts, folder, adopted: None, noted: BTreeSet::new() }
+        Self { parts, folder, adopted: None, untrusted: None, noted: BTreeSet::new() }
     }
 
     /// Loads the release that was adopted before, verified again. A stale one is loaded too, so that
@@ -177,7 +190,7 @@ impl Adopter {
             }
             Err(AdoptError::Source(SourceError::Absent(_))) if !self.folder.current().exists() => {
                 tracing::info!("no release yet: none has been adopted here");
-                return Ok(());
+                return self.tell_trust(false).await.map_err(std::io::Error::other);
             }
             Err(error) => tracing::error!(%error, "the release folder cannot be loaded"),
         }
@@ -193,7 +206,7 @@ impl Adopter {
     async fn load_current(&mut self) -> Result<(), AdoptError> {
         let source = Source::Folder(self.folder.current());
         let files = source.files(source.fleet().await?).await?;
-        let release = Arc::new(self.verify(files, Freshness::Ignored).await?);
+        let release = Arc::new(self.verify_adopted(files).await?);
         match self.require_blobs(&release, None).await {
             Ok(()) => self.parts.readiness.set_blobs_missing(false),
             Err(error) => {
@@ -239,6 +252,10 @@ impl Adopter {
 
     /// Adopts what the source holds, when it holds another fleet document than the adopted one.
     pub async fn poll(&mut self, source: &Source) {
+        if let Err(error) = self.follow_source(source).await {
+            let holds = Sha256Hash::of(&self.parts.trust.chain().version().to_be_bytes());
+            self.note(&source.name(), holds, &error);
+        }
         let fleet = match source.fleet().await {
             Ok(fleet) => fleet,
             Err(SourceError::Absent(path)) => {
@@ -251,7 +268,8 @@ impl Adopter {
             }
         };
         let id = Sha256Hash::of(&fleet);
-        if self.adopted == Some(id) && !self.parts.readiness.blobs_missing() {
+        let complete = !self.parts.readiness.blobs_missing() && self.untrusted.is_none();
+        if self.adopted == Some(id) && complete {
             return;
         }
         let adopted = match source.files(fleet).await {
@@ -269,12 +287,14 @@ impl Adopter {
         source: Option<&Source>,
     ) -> Result<(Outcome, PublishAnswer), AdoptError> {
         let release = Arc::new(self.verify(files, Freshness::Enforced).await?);
+        self.parts.clock.signed(release.fleet.signed_at);
         self.require_blobs(&release, source).await?;
         let known = self.adopted == Some(Sha256Hash::of(&release.fleet_bytes));
+        let resigned = known && self.untrusted.is_some();
         let checked = Arc::clone(&release);
         self.call(|reply| Input::CheckRelease { release: checked, reply }).await?;
         artifacts::keep(&self.parts.blobs, &release).await?;
-        if known {
+        if known && !resigned {
             let answer = self.adopt_in_core(&release).await?;
             self.parts.readiness.set_blobs_missing(false);
             return Ok((Outcome::Known, answer));
@@ -284,7 +304,8 @@ impl Adopter {
             Ok(answer) => {
                 self.folder.forget_old()?;
                 self.parts.readiness.set_blobs_missing(false);
-                Ok((Outcome::Adopted, answer))
+                self.trusted_again().await?;
+                Ok((if known { Outcome::Known } else { Outcome::Adopted }, answer))
             }
             // It may have been adopted: the next start takes the new one, whether or not it was. The one
             // before could be refused then, as older than what the log knows.
@@ -296,15 +317,50 @@ impl Adopter {
         }
     }
 
+    /// The release that was adopted before: by the trust file of its time, if not by the one that holds now.
+    /// Then nothing of it is dispatched, which the reducer is told before it has the release.
+    async fn verify_adopted(
+        &mut self,
+        files: ReleaseFiles,
+    ) -> Result<Verified<Release>, AdoptError> {
+        let chain = self.parts.trust.chain();
+        let (floor, now) = (self.parts.floor, self.parts.clock.wall());
+        let verified = tokio::task::spawn_blocking(move || {
+            let freshness = Freshness::Ignored;
+            let verify = |trust: &TrustFile| {
+                verify_release(files.clone(), &VerifyContext { trust, now, floor, freshness })
+            };
+            let refused = verify(chain.trust()).err();
+            chain.verify_history(verify).map(|release| (release, refused))
+        });
+        let (release, refused) = verified.await.map_err(std::io::Error::other)??;
+        if let Some(violation) = &refused {
+            tracing::error!(%violation, "the adopted release is not trusted any more: sign and publish it again");
+        }
+        self.untrusted = refused;
+        self.tell_trust(false).await?;
+        Ok(release)
+    }
+
+    /// What was adopted now has been verified under the trust file that holds.
+    async fn trusted_again(&mut self) -> Result<(), AdoptError> {
+        match self.untrusted.take() {
+            Some(_) => self.tell_trust(false).await,
+            None => Ok(()),
+        }
+    }
+
     /// Verifying a large fleet takes seconds: it has a thread of its own.
-    async fn verify(
+    pub(super) async fn verify(
         &self,
         files: ReleaseFiles,
         freshness: Freshness,
     ) -> Result<Verified<Release>, AdoptError> {
-        let (trust, floor) = (self.parts.trust.clone(), self.parts.floor);
+        let (chain, floor) = (self.parts.trust.chain(), self.parts.floor);
+        let now = self.parts.clock.wall();
         let verified = tokio::task::spawn_blocking(move || {
-            verify_release(files, &VerifyContext { trust: &trust, now: wall(), floor, freshness })
+            let trust = chain.trust();
+            verify_release(files, &VerifyContext { trust, now, floor, freshness })
         });
         Ok(verified.await.map_err(std::io::Error::other)??)
     }
@@ -394,7 +450,7 @@ impl Adopter {
         Ok(answer)
     }
 
-    async fn call(
+    pub(super) async fn call(
         &self,
         input: impl FnOnce(crate::core::Token) -> Input,
     ) -> Result<Answer, AdoptError> {
@@ -412,6 +468,7 @@ impl Adopter {
             | AdoptError::Closure { .. }
             | AdoptError::Source(_)
             | AdoptError::Blob(_)
+            | AdoptError::Trust(_)
             | AdoptError::Folder(_) => error.to_string(),
         };
         if self.noted.len() >= MAX_NOTED {
@@ -425,7 +482,7 @@ impl Adopter {
             tracing::info!(%error, "a release is offered, its files come next");
             return;
         }
-        tracing::warn!(source, %error, "a release is refused; the one before stays");
+        tracing::warn!(source, %error, "what is offered is refused; what was adopted before stays");
         if let AdoptError::Violation(violation) = error {
             let input =
                 Input::ReleaseRefused { source: source.to_owned(), violation: violation.clone() };

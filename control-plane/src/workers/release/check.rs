@@ -11,11 +11,12 @@ use wavegate_proto::artifact::verified::Verified;
 use wavegate_proto::ids::BlobId;
 
 use super::source::Source;
-use crate::app::{BLOBS_FOLDER, read_trust};
+use crate::app::BLOBS_FOLDER;
 use crate::blobs::{MAX_CLOSURE_BYTES, hash_file, named_assets};
 use crate::clock::wall;
 use crate::exit::{Exit, Failure};
 use crate::store::{DATABASE_FILE, StoreError, check};
+use crate::trust::read_trust;
 
 /// What was found, as it is printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub struct StateReport {
 /// # Errors
 /// When it cannot be looked at: there is none, it is of a newer version, the trust file is malformed.
 pub async fn check_state(state_dir: &Path, trust: Option<&Path>) -> Result<StateReport, Failure> {
-    let trust = trust.map(read_trust).transpose()?;
+    let trust = trust.map(|given| read_trust(state_dir, given)).transpose()?;
     let mut report = StateReport { text: String::new(), clean: true };
     let database = state_dir.join(DATABASE_FILE);
     if !database.exists() {

@@ -11,6 +11,7 @@ mod artifacts;
 pub mod check;
 pub mod folder;
 pub mod rebuild;
+mod rotate;
 pub mod source;
 
 pub use adopt::{AdoptError, Adopter, AdopterParts, Outcome, TryOut};
@@ -22,9 +23,12 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use wavegate_proto::artifact::release::ReleaseFiles;
+use wavegate_proto::trust::chain::Followed;
+use wavegate_proto::trust::rotation::SignedTrust;
 use wavegate_proto::wire::plan::PlanDocument;
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_proto::wire::publish::PublishAnswer;
+use wavegate_proto::wire::trust::TrustPublished;
 
 use crate::forecast::preview::preview;
 
@@ -35,12 +39,14 @@ const MAX_WAITING: usize = 4;
 const MAX_TRY_OUTS: usize = 1;
 
 type Published = Result<(Outcome, PublishAnswer), AdoptError>;
+type Rotated = Result<(Followed, TrustPublished), AdoptError>;
 
 /// What the worker is asked.
 #[derive(Debug)]
 enum Job {
     Publish(Box<ReleaseFiles>, oneshot::Sender<Published>),
     Plan(Box<ReleaseFiles>, oneshot::Sender<Result<TryOut, AdoptError>>),
+    Trust(Box<SignedTrust>, oneshot::Sender<Rotated>),
     /// Look at the source now.
     Poll,
 }
@@ -71,6 +77,19 @@ impl Publisher {
     pub async fn publish(&self, files: ReleaseFiles) -> Result<(Outcome, PublishAnswer), Problem> {
         let (reply, answer) = oneshot::channel();
         self.enqueue(Job::Publish(Box::new(files), reply)).map_err(|problem| *problem)?;
+        answer.await.map_err(|_| stopping())?.map_err(Problem::from)
+    }
+
+    /// Takes the next version of the trust file.
+    ///
+    /// # Errors
+    /// Why it is not the next one, or that too many wait.
+    pub async fn publish_trust(
+        &self,
+        offered: SignedTrust,
+    ) -> Result<(Followed, TrustPublished), Problem> {
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(Job::Trust(Box::new(offered), reply)).map_err(|problem| *problem)?;
         answer.await.map_err(|_| stopping())?.map_err(Problem::from)
     }
 
@@ -141,6 +160,9 @@ pub async fn run(
                 }
                 (Some(Job::Plan(files, reply)), _) => {
                     let _gone = reply.send(adopter.try_out(*files).await);
+                }
+                (Some(Job::Trust(offered, reply)), _) => {
+                    let _gone = reply.send(adopter.publish_trust(&offered).await);
                 }
                 (Some(Job::Poll), Some(source)) => adopter.poll(source).await,
                 (Some(Job::Poll), None) => {}

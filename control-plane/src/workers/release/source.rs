@@ -121,13 +121,13 @@ impl Source {
         Ok(ReleaseFiles { fleet, fleet_sig, rollouts })
     }
 
-    async fn signatures(&self, path: &str) -> Result<SignatureFile, SourceError> {
+    pub(super) async fn signatures(&self, path: &str) -> Result<SignatureFile, SourceError> {
         let path = release_dir::signature_of(path);
         let bytes = self.read(&path, MAX_SIGNATURE_BYTES).await?;
         SignatureFile::parse(&bytes).map_err(|error| unreadable(&path, error))
     }
 
-    async fn read(&self, path: &str, max: usize) -> Result<Vec<u8>, SourceError> {
+    pub(super) async fn read(&self, path: &str, max: usize) -> Result<Vec<u8>, SourceError> {
         let mut content = self.stream(path).await?;
         let mut bytes = Vec::new();
         while let Some(chunk) = content.next().await {

@@ -205,6 +205,7 @@ impl World {
                 HostFacts {
                     agent_version: "sim".to_owned(),
                     uptime_secs: now.mono.millis() / 1000,
+                    trust_version: 1,
                     current_closure: agent.disk.running.clone(),
                     resources: ResourceCounts::default(),
                     awaiting: Vec::new(),

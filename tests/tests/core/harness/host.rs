@@ -71,6 +71,7 @@ impl Host {
             cp_epoch: None,
             checkpoint: self.checkpoint,
             serial: self.serial,
+            trust_version: None,
             current_closure: self.running.clone(),
             marks_version: self.marks.as_ref().map_or(0, |marks| marks.version),
             marks: self.marks.clone().map(Box::new),

@@ -71,6 +71,7 @@ impl Step<'_> {
             HostFacts {
                 agent_version: String::new(),
                 uptime_secs: 0,
+                trust_version: 1,
                 current_closure,
                 resources: ResourceCounts::default(),
                 awaiting: Vec::new(),
