@@ -14,6 +14,12 @@ use super::happy::bundle;
 use super::lies::Lie;
 use super::release::{Release, Signed, release_key};
 
+/// Makes a lie.
+type Makes = fn() -> Lie;
+
+/// Changes an answer to a heartbeat of a host that runs this release.
+type Changes = fn(&mut HeartbeatAnswer, &Signed);
+
 /// What is wrong with an offer.
 pub(crate) enum Wrong {
     Release(fn(&mut Release)),
@@ -86,7 +92,7 @@ pub(crate) const REFUSED: &[(&str, Wrong, &str)] = &[
     (
         "another closure than signed",
         Wrong::Dispatch(|d| {
-            d.target_closure = format!("sha256:{}", "1".repeat(64)).parse().unwrap()
+            d.target_closure = format!("sha256:{}", "1".repeat(64)).parse().unwrap();
         }),
         "not-dispatched-closure",
     ),
@@ -105,7 +111,7 @@ pub(crate) const REFUSED: &[(&str, Wrong, &str)] = &[
 ];
 
 /// What is sent instead of the bytes of a closure or an asset, and what the host writes into its log.
-pub(crate) const NOT_FETCHED: &[(&str, &str, fn() -> Lie, &str)] = &[
+pub(crate) const NOT_FETCHED: &[(&str, &str, Makes, &str)] = &[
     ("other bytes", "blob", || Lie::Bytes(b"{}".to_vec()), "they have another hash"),
     ("an endless closure", "blob", || Lie::Endless, "more than 4194304 bytes"),
     ("a closure in drops", "blob", || Lie::Drip, "it took too long"),
@@ -129,7 +135,7 @@ pub(crate) const NOT_FETCHED: &[(&str, &str, fn() -> Lie, &str)] = &[
 ];
 
 /// What is sent instead of an answer to a heartbeat, and what the host writes into its log.
-pub(crate) const NO_HEARTBEAT: &[(&str, fn() -> Lie, &str)] = &[
+pub(crate) const NO_HEARTBEAT: &[(&str, Makes, &str)] = &[
     ("garbage", || Lie::Bytes(b"<html>".to_vec()), "expected value"),
     ("deep JSON", || Lie::Bytes(deep(64)), "nests deeper"),
     ("an endless answer", || Lie::Endless, "more than 1048576 bytes"),
@@ -140,7 +146,7 @@ pub(crate) const NO_HEARTBEAT: &[(&str, fn() -> Lie, &str)] = &[
 ];
 
 /// What is changed in every answer to a heartbeat, and goes without effect.
-pub(crate) const ANSWERS: &[(&str, fn(&mut HeartbeatAnswer, &Signed))] = &[
+pub(crate) const ANSWERS: &[(&str, Changes)] = &[
     ("you failed, go back to that", |answer, good| answer.bootstrap = evil_snapshots(good)),
     ("a thousand rollouts", |answer, good| answer.bootstrap = many_snapshots(good)),
     ("open a new journal", |answer, good| answer.new_journal = vec![good.rollout_id.clone(); 300]),
@@ -152,7 +158,7 @@ pub(crate) const ANSWERS: &[(&str, fn(&mut HeartbeatAnswer, &Signed))] = &[
 ];
 
 /// What is answered to the events that ask for permission to start.
-pub(crate) const NOT_PERMITTED: &[(&str, fn() -> Lie)] = &[
+pub(crate) const NOT_PERMITTED: &[(&str, Makes)] = &[
     ("garbage", || Lie::Bytes(b"yes".to_vec())),
     ("an endless answer", || Lie::Endless),
     ("taken, but nothing of it", || Lie::Bytes(br#"{"last_seq":0}"#.to_vec())),

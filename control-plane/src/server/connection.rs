@@ -70,9 +70,9 @@ impl Activity {
     /// Until a connection has nothing to say any more, or may say nothing.
     async fn until_given_up(&self, is_crowded: bool, idle: Duration) {
         if is_crowded {
-            tokio::time::sleep(CROWDED_LIFE).await
+            tokio::time::sleep(CROWDED_LIFE).await;
         } else {
-            self.until_idle(idle).await
+            self.until_idle(idle).await;
         }
     }
 

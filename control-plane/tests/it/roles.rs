@@ -11,7 +11,7 @@ use wavegate_control_plane::server::table::{Listener, ROUTES};
 
 use crate::fleet::Plan;
 use crate::matrix::example;
-use crate::running::{TestPlane, problem};
+use crate::running::{TestPlane, heartbeat, problem};
 
 /// On connections that are open too: the check is made for each request.
 #[tokio::test]

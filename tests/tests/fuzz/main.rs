@@ -3,7 +3,7 @@
 //! `cargo xtask fuzz --runs N`.
 //!
 //! Not here: what the decoders refuse for which reason (see the tests of each).
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "test code")]
 
 mod damage;
 mod decoders;
