@@ -10,7 +10,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     ca, channels, events, host, hosts, init, key, log, plan, quarantine, release, rollout,
-    simulate, status, trust,
+    simulate, status, token, trust,
 };
 use crate::demo;
 use crate::exit::Failure;
@@ -43,6 +43,9 @@ enum Command {
     /// Make the fleet's certificate authority and issue certificates
     #[command(subcommand)]
     Ca(ca::CaCommand),
+    /// Sign tokens with which hosts join the fleet
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Build, sign, verify, compare, recall and publish releases
     #[command(subcommand)]
     Release(release::ReleaseCommand),
@@ -92,6 +95,7 @@ impl Cli {
             Command::Key(command) => key::run(&command, out),
             Command::Trust(command) => trust::run(&command, out),
             Command::Ca(command) => ca::run(&command, out),
+            Command::Token(command) => token::run(&command, out),
             Command::Plan(args) => plan::run(&args, out),
             Command::Simulate(args) => simulate::run(&args, out),
             Command::Status(args) => status::run(&args, out),

@@ -10,6 +10,7 @@ use crate::fleet_toml::source::{FileError, FileErrors};
 use crate::init::InitError;
 use crate::keys::ca::CaError;
 use crate::keys::file::FileAccessError;
+use crate::keys::host_key::HostKeyFileError;
 use crate::keys::release_key::KeyError;
 use crate::keys::trust::TrustReadError;
 use crate::release::BuildError;
@@ -139,6 +140,19 @@ impl From<ClientError> for Failure {
     }
 }
 
+impl From<CaError> for Failure {
+    fn from(error: CaError) -> Self {
+        let failure = Self::new(ExitReason::Refused, &error);
+        match error {
+            CaError::NoneBelow => failure.with_hint(
+                "it was made by an older version: make a new one with `wavegate ca init` and put its \
+                 ca.pem beside the old one in trust.json",
+            ),
+            CaError::File(_) | CaError::Certificate(_) | CaError::NotAnAuthority { .. } => failure,
+        }
+    }
+}
+
 impl From<InitError> for Failure {
     fn from(error: InitError) -> Self {
         match error {
@@ -165,7 +179,7 @@ macro_rules! refused {
 }
 
 refused!(
-    CaError,
+    HostKeyFileError,
     DirError,
     FileAccessError,
     KeyError,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wavegate_proto::artifact::rules::SerialFloor;
@@ -23,13 +24,13 @@ use crate::core::{Core, CoreConfig, Stored};
 use crate::echo_key;
 use crate::exit::{Exit, Failure};
 use crate::server::listener::{Listeners, bind};
-use crate::server::tls::{ServerTls, install_crypto_provider};
-use crate::server::{Context, Readiness, Revocations, Shared, Streams};
+use crate::server::tls::install_crypto_provider;
+use crate::server::{Context, LiveTls, Readiness, Revocations, Shared, Streams};
 use crate::service::{Handle, Service, metrics};
 use crate::store::index::EventIndex;
 use crate::store::{DATABASE_FILE, EventReader, Store, StoreError};
 use crate::workers::release::{self, Adopter, AdopterParts, Publisher, Source};
-use crate::workers::{compaction, indexing};
+use crate::workers::{certificates, compaction, indexing};
 
 /// The name of the lock file in the state folder.
 pub const LOCK_FILE: &str = "lock";
@@ -52,6 +53,7 @@ pub struct Running {
     service: Service,
     publisher: Publisher,
     listeners: Listeners,
+    reload_certificates: Arc<Notify>,
     workers: Vec<JoinHandle<()>>,
     stopping: CancellationToken,
     _lock: File,
@@ -60,7 +62,7 @@ pub struct Running {
 /// What is read and opened before anything runs.
 struct Opened {
     trust: Arc<TrustFile>,
-    tls: ServerTls,
+    tls: Arc<LiveTls>,
     lock: File,
     https: TcpListener,
     status: Option<TcpListener>,
@@ -110,7 +112,11 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
         tokio::spawn(release::run(adopter, jobs, source, poll_every, stopping.child_token()));
     let compaction = compaction::run(events.clone(), service.handle(), stopping.child_token());
     let indexing = indexing::run(index, service.committed(), stopping.child_token());
-    let workers = vec![worker, tokio::spawn(compaction), tokio::spawn(indexing)];
+    let look_now = Arc::new(Notify::new());
+    let certificates =
+        certificates::run(opened.tls.clone(), look_now.clone(), stopping.child_token());
+    let workers =
+        vec![worker, tokio::spawn(compaction), tokio::spawn(indexing), tokio::spawn(certificates)];
     let context = Context::new(Shared {
         handle: service.handle(),
         events,
@@ -123,16 +129,17 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
         readiness,
         stopping: stopping.clone(),
         max_blob_bytes: settings.max_blob_bytes,
-        certificate_expires_at: opened.tls.expires_at,
+        tls: opened.tls,
+        renew_grace_secs: settings.renew_grace_secs,
     });
-    let listeners = Listeners::start(&context, opened.https, opened.tls.config, opened.status)
-        .map_err(failed)?;
+    let listeners = Listeners::start(&context, opened.https, opened.status).map_err(failed)?;
     Ok(Running {
         https: addresses.0,
         status: addresses.1.transpose()?,
         service,
         publisher,
         listeners,
+        reload_certificates: look_now,
         workers,
         stopping,
         _lock: opened.lock,
@@ -146,9 +153,10 @@ impl Running {
         self.service.handle()
     }
 
-    /// Looks at the release source now.
-    pub fn poll_source(&self) {
+    /// Looks now at what is looked at now and then: the release source, and the files of certificates.
+    pub fn look_again(&self) {
         self.publisher.poll_now();
+        self.reload_certificates.notify_one();
     }
 
     /// Waits until a commit fails, and says why. The process must stop then.
@@ -202,8 +210,7 @@ fn log_reader(database: &Path) -> (EventReader, Option<EventIndex>) {
 
 async fn open(settings: &Settings, clock: Clock) -> Result<Opened, Failure> {
     let trust = Arc::new(read_trust(&settings.trust)?);
-    let client_ca = settings.client_ca.as_deref();
-    let tls = ServerTls::read(&settings.tls_cert, &settings.tls_key, client_ca, &trust.ca_pem)
+    let tls = LiveTls::read(settings, &trust.fleet, &trust.ca_pem)
         .map_err(|e| Failure::new(Exit::Usage, e))?;
     let state_dir = &settings.state_dir;
     std::fs::create_dir_all(state_dir)
@@ -227,7 +234,7 @@ async fn open(settings: &Settings, clock: Clock) -> Result<Opened, Failure> {
         };
         Failure::new(exit, error)
     })?;
-    Ok(Opened { trust, tls, lock, https, status, store, stored, blobs })
+    Ok(Opened { trust, tls: Arc::new(tls), lock, https, status, store, stored, blobs })
 }
 
 /// Reads the trust file.

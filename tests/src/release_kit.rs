@@ -169,6 +169,7 @@ fn fleet_document(serial: u64, signed_at: Timestamp, channels: &[ChannelSpec]) -
         hosts,
         channel_edges,
         revoked: Vec::new(),
+        enroll: None,
     }
 }
 

@@ -18,4 +18,5 @@ pub mod release;
 pub mod rollout;
 pub mod simulate;
 pub mod status;
+pub mod token;
 pub mod trust;

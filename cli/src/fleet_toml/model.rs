@@ -8,6 +8,7 @@ use serde::Deserialize;
 use wavegate_proto::ids::{BudgetId, ChannelName, ClosureId, FleetName, HostName};
 
 use super::check::HealthCheck;
+use super::enroll::EnrollSection;
 use super::policy::RolloutPolicy;
 use super::scalar::{Seconds, UtcTime};
 use super::selector::Selector;
@@ -53,6 +54,8 @@ pub struct FleetToml {
     /// `[[revoked]]`.
     #[serde(default)]
     pub revoked: Vec<RevokedKeys>,
+    /// `[enroll]`.
+    pub enroll: Option<EnrollSection>,
 }
 
 /// `[fleet]`.

@@ -5,6 +5,8 @@
 //!
 //! Not here: what a role may do (the control plane).
 
+pub mod intermediate;
+
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -34,6 +36,9 @@ pub enum CaError {
     /// The library said no.
     #[error("cannot make the certificate: {0}")]
     Certificate(#[from] rcgen::Error),
+    /// An authority that was made to have none below it.
+    #[error("this authority may not have another below it")]
+    NoneBelow,
     /// The folder's `ca.pem` is not one of ours.
     #[error("{path} is no certificate authority of a fleet: {reason}", path = path.display())]
     NotAnAuthority {
@@ -137,7 +142,7 @@ impl CertificateAuthority {
     pub fn generate(fleet: FleetName, now: SystemTime) -> Result<Self, CaError> {
         let key = KeyPair::generate()?;
         let mut params = params(&format!("wavegate {fleet} CA"), now, CA_DAYS);
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.subject_alt_names = vec![SanType::URI(format!("spiffe://{fleet}").try_into()?)];
         let certificate_pem = params.self_signed(&key)?.pem();

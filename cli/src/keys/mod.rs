@@ -4,7 +4,9 @@
 
 pub mod ca;
 pub mod file;
+pub mod host_key;
 pub mod release_key;
+pub mod token_id;
 pub mod trust;
 
 pub use ca::{CertificateAuthority, Issued, Role};

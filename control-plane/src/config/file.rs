@@ -15,12 +15,16 @@ use crate::exit::Failure;
 const DROP_INS: &str = "conf.d";
 
 /// The keys of the files.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 17] = [
     "state_dir",
     "trust",
     "tls_cert",
     "tls_key",
     "client_ca",
+    "issuer_cert",
+    "issuer_key",
+    "host_cert_ttl",
+    "renew_grace",
     "listen",
     "status_listen",
     "status_allow_remote",
@@ -28,6 +32,7 @@ const KEYS: [&str; 12] = [
     "heartbeat_secs",
     "poll_secs",
     "max_blob_bytes",
+    "retain",
 ];
 
 /// The arguments with what only the files say filled in.

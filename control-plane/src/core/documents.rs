@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use wavegate_proto::ids::{HostName, RolloutId};
-use wavegate_proto::time::Now;
+use wavegate_proto::time::{Now, Timestamp};
 use wavegate_proto::wire::forecast::Expected;
 use wavegate_proto::wire::operator::{
     ChannelDocument, FailureCounts, HostCounts, HostDocument, Mode, Page, RolloutDocument, Seen,
@@ -267,8 +267,14 @@ impl Core {
             hosts_by_state: self.by_state(),
             hosts_online: self.members_online(now).1,
             rollouts_by_state,
+            host_certificate_expires: self.host_certificate_expires(),
             log_last_seq: self.last_seq,
         }
+    }
+
+    fn host_certificate_expires(&self) -> Option<Timestamp> {
+        let members = self.fleet.hosts.values().filter(|host| host.member.is_some());
+        members.filter_map(|host| host.liveness.cert_expires_at).min()
     }
 }
 

@@ -97,6 +97,8 @@ pub struct Figures {
     pub hosts_online: u64,
     /// Rollouts by state.
     pub rollouts_by_state: BTreeMap<RolloutState, u64>,
+    /// When the first certificate of a member host expires, of those heard from since the start.
+    pub host_certificate_expires: Option<Timestamp>,
     /// The end of the log.
     pub log_last_seq: LogSeq,
 }

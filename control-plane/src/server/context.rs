@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use wavegate_proto::time::Timestamp;
 use wavegate_proto::trust::TrustFile;
 
-use super::{Readiness, Revocations, Streams};
+use super::{LiveTls, Readiness, Revocations, Streams};
 use crate::blobs::BlobStore;
 use crate::core::LogEnd;
 use crate::service::Handle;
@@ -46,8 +45,10 @@ pub struct Shared {
     pub stopping: CancellationToken,
     /// The most bytes of a blob.
     pub max_blob_bytes: u64,
-    /// When the server's own certificate expires.
-    pub certificate_expires_at: Timestamp,
+    /// The server's certificate, and what issues those of hosts.
+    pub tls: Arc<LiveTls>,
+    /// For how long after its end a host's certificate can be renewed, in seconds.
+    pub renew_grace_secs: u64,
 }
 
 impl Context {

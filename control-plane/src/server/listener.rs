@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper_util::server::graceful::GracefulShutdown;
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -18,7 +17,7 @@ use wavegate_proto::ids::FleetName;
 
 use super::connection::{self, Http};
 use super::identity::Peer;
-use super::{Context, router};
+use super::{Context, LiveTls, router};
 
 /// The most connections of both listeners; the kernel's queue holds the next ones.
 pub const MAX_CONNECTIONS: usize = 16_000;
@@ -32,7 +31,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How connections of a listener begin.
 #[derive(Clone)]
 enum Transport {
-    Tls { acceptor: TlsAcceptor, fleet: FleetName },
+    Tls { tls: Arc<LiveTls>, fleet: FleetName },
     Plain,
 }
 
@@ -57,12 +56,11 @@ impl Listeners {
     pub fn start(
         context: &Context,
         https: TcpListener,
-        tls: Arc<ServerConfig>,
         status: Option<TcpListener>,
     ) -> io::Result<Self> {
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let transport =
-            Transport::Tls { acceptor: TlsAcceptor::from(tls), fleet: context.trust.fleet.clone() };
+            Transport::Tls { tls: context.tls.clone(), fleet: context.trust.fleet.clone() };
         let router = router::mtls(context.clone());
         let stop = context.stopping.clone();
         let mut tasks =
@@ -137,7 +135,8 @@ async fn serve(
         Transport::Plain => {
             connection::serve(stream, Http::One, Peer::Local, router, watcher).await;
         }
-        Transport::Tls { acceptor, fleet } => {
+        Transport::Tls { tls, fleet } => {
+            let acceptor = TlsAcceptor::from(tls.load().server.config.clone());
             let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
             match handshake.await {
                 Ok(Ok(stream)) => {

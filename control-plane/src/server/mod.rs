@@ -14,6 +14,7 @@ mod error;
 mod gate;
 pub mod identity;
 pub mod listener;
+pub mod live_tls;
 mod readiness;
 pub mod revocation;
 mod router;
@@ -23,6 +24,7 @@ pub mod table;
 pub mod tls;
 
 pub use context::{Context, Shared};
+pub use live_tls::LiveTls;
 pub use readiness::Readiness;
 pub use revocation::Revocations;
 pub use streams::Streams;

@@ -58,7 +58,10 @@ fn describe() {
     metrics::describe_gauge!(QUEUE_DEPTH, "Inputs that wait for the reducer.");
     metrics::describe_gauge!(RELEASE_SERIAL, "The serial of the adopted release.");
     metrics::describe_gauge!(RELEASE_FRESH, "Seconds until the first channel is stale.");
-    metrics::describe_gauge!(CERTIFICATE_EXPIRES, "Seconds until a certificate expires.");
+    metrics::describe_gauge!(
+        CERTIFICATE_EXPIRES,
+        "Seconds until the first certificate of a kind expires."
+    );
 }
 
 /// Installs the recorder, so that what is counted from now on is kept.
@@ -93,12 +96,19 @@ pub(crate) fn count_heartbeat() {
     COUNTER.get_or_init(|| metrics::counter!(HEARTBEATS)).increment(1);
 }
 
+/// When the certificates end that the control plane itself holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expiries {
+    pub(crate) control_plane: Timestamp,
+    pub(crate) issuer: Option<Timestamp>,
+}
+
 /// Everything as Prometheus reads it.
 pub(crate) fn render(
     figures: &Figures,
     queue_depth: usize,
     now: Timestamp,
-    server_certificate_expires: Timestamp,
+    expiries: Expiries,
 ) -> String {
     for (state, count) in &figures.hosts_by_state {
         metrics::gauge!(HOSTS, "state" => state.clone()).set(float(*count));
@@ -114,8 +124,16 @@ pub(crate) fn render(
     if let Some(until) = figures.fresh_until {
         metrics::gauge!(RELEASE_FRESH).set(signed_float(until.secs_since(now)));
     }
-    metrics::gauge!(CERTIFICATE_EXPIRES, "subject_kind" => "control-plane")
-        .set(signed_float(server_certificate_expires.secs_since(now)));
+    for (kind, expires_at) in [
+        ("control-plane", Some(expiries.control_plane)),
+        ("issuer", expiries.issuer),
+        ("host", figures.host_certificate_expires),
+    ] {
+        if let Some(expires_at) = expires_at {
+            metrics::gauge!(CERTIFICATE_EXPIRES, "subject_kind" => kind)
+                .set(signed_float(expires_at.secs_since(now)));
+        }
+    }
     recorder().map(PrometheusHandle::render).unwrap_or_default()
 }
 

@@ -3,6 +3,7 @@
 //! Not here: the control plane that it is served by (see `running`).
 
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use wavegate_proto::canonical::canonical_bytes;
 use wavegate_proto::ids::{BlobId, Sha256Hash};
 use wavegate_proto::merkle::MerkleTree;
 use wavegate_proto::signing::{ArtifactType, PrivateKey, SignatureFile};
-use wavegate_proto::trust::{TrustFile, TrustedKey};
+use wavegate_proto::trust::{EnrollTrust, TrustFile, TrustedKey};
 
 /// A certificate and its key, PEM.
 pub(crate) struct Certificate {
@@ -35,18 +36,38 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
+    /// An authority below this one that issues certificates of hosts.
+    pub(crate) fn intermediate(&self) -> Certificate {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let key = KeyPair::generate().unwrap();
+        let chain = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Certificate { chain, key: key.serialize_pem() }
+    }
+
     /// A certificate with these SPIFFE URIs.
     pub(crate) fn issue(&self, uris: &[&str]) -> Certificate {
+        // Whole seconds, as certificates have them: issued a minute ago.
+        let now = SystemTime::now();
+        let (minute, year) = (Duration::from_secs(60), Duration::from_secs(365 * 86_400));
+        self.issue_for(uris, now - minute, now + year, &KeyPair::generate().unwrap())
+    }
+
+    /// The same for a key and a time.
+    pub(crate) fn issue_for(
+        &self,
+        uris: &[&str],
+        not_before: SystemTime,
+        not_after: SystemTime,
+        key: &KeyPair,
+    ) -> Certificate {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.subject_alt_names.push(SanType::IpAddress("127.0.0.1".parse().unwrap()));
         for uri in uris {
             params.subject_alt_names.push(SanType::URI((*uri).try_into().unwrap()));
         }
-        // Whole seconds, as certificates have them: issued a minute ago.
-        params.not_before =
-            (std::time::SystemTime::now() - std::time::Duration::from_secs(60)).into();
-        let key = KeyPair::generate().unwrap();
-        let chain = params.signed_by(&key, &self.issuer).unwrap().pem();
+        (params.not_before, params.not_after) = (not_before.into(), not_after.into());
+        let chain = params.signed_by(key, &self.issuer).unwrap().pem();
         Certificate { chain, key: key.serialize_pem() }
     }
 }
@@ -55,6 +76,7 @@ impl Authority {
 pub(crate) struct TestFleet {
     pub(crate) authority: Authority,
     pub(crate) key: PrivateKey,
+    pub(crate) enroll_key: PrivateKey,
 }
 
 /// One version of what the fleet should run.
@@ -65,12 +87,23 @@ pub(crate) struct Plan {
     pub(crate) hosts: Vec<&'static str>,
     pub(crate) content: &'static str,
     pub(crate) revoked: Value,
+    pub(crate) enroll: Value,
+    /// The key that each host must have.
+    pub(crate) public_key: Option<String>,
 }
 
 impl Plan {
     pub(crate) fn new(serial: u64, reference: &'static str) -> Self {
         let hosts = vec!["host-01", "host-02"];
-        Self { serial, reference, hosts, content: reference, revoked: json!([]) }
+        Self {
+            serial,
+            reference,
+            hosts,
+            content: reference,
+            revoked: json!([]),
+            enroll: Value::Null,
+            public_key: None,
+        }
     }
 
     /// The closure document.
@@ -107,18 +140,27 @@ pub(crate) struct SignedRelease {
 
 impl TestFleet {
     pub(crate) fn new() -> Self {
-        Self { authority: Authority::new(), key: PrivateKey::from_seed([7; 32]) }
+        Self {
+            authority: Authority::new(),
+            key: PrivateKey::from_seed([7; 32]),
+            enroll_key: PrivateKey::from_seed([8; 32]),
+        }
     }
 
     pub(crate) fn trust(&self) -> TrustFile {
         let keys = vec![TrustedKey::new(self.key.public_key())];
-        TrustFile::new("demo".parse().unwrap(), 1, keys, vec![self.authority.pem.clone()])
+        let mut trust =
+            TrustFile::new("demo".parse().unwrap(), 1, keys, vec![self.authority.pem.clone()]);
+        trust.enroll =
+            Some(EnrollTrust { keys: vec![TrustedKey::new(self.enroll_key.public_key())] });
+        trust
     }
 
     pub(crate) fn sign(&self, plan: &Plan) -> SignedRelease {
         let closure = plan.closure_id().to_string();
         let signed_at = wall().truncated_to_secs().to_string().replace(".000Z", "Z");
-        let host = json!({ "channel": "stable", "tags": ["app"], "closure": closure });
+        let host = json!({ "channel": "stable", "tags": ["app"], "closure": closure,
+            "public_key": plan.public_key });
         let hosts: serde_json::Map<_, _> =
             plan.hosts.iter().map(|name| ((*name).to_owned(), host.clone())).collect();
         let fleet = json!({
@@ -127,6 +169,7 @@ impl TestFleet {
                 "ref": plan.reference, "rollout_policy": "p", "freshness_window_secs": 86400,
             } },
             "hosts": hosts, "channel_edges": [], "revoked": plan.revoked,
+            "enroll": plan.enroll,
         });
         let fleet = canonical_bytes(&fleet);
         let leaves: Vec<Vec<u8>> = plan

@@ -8,11 +8,13 @@ mod running;
 
 mod agents;
 mod commits;
+mod enroll;
 mod events;
 mod index;
 mod process;
 mod publishing;
 mod rebuild;
+mod renewal;
 mod roles;
 mod store;
 mod stream;

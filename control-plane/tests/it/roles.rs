@@ -63,12 +63,16 @@ async fn s2_every_route_is_closed_to_the_roles_it_does_not_name() {
 }
 
 #[tokio::test]
-async fn without_a_certificate_only_the_health_routes_answer() {
+async fn without_a_certificate_only_health_and_enrollment_answer() {
     let plane = TestPlane::with_release(&Plan::new(1, "r1")).await;
     let anonymous = client(&plane.fleet.authority, None);
     for route in ROUTES {
         let (status, code) = status_and_code(&anonymous, &plane, route).await;
         match route.access {
+            // What it is sent here is no request for a certificate.
+            Access::Anyone if route.method == "POST" => {
+                assert_eq!((status, code.as_str()), (400, "bad-json"), "{}", route.path);
+            }
             Access::Anyone => assert_eq!(status, 200, "{}", route.path),
             Access::Roles(_) => {
                 assert_eq!((status, code.as_str()), (401, "client-certificate-required"));

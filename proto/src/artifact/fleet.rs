@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ChannelName, ClosureId, FleetName, HostName, Ref, Serial};
+use crate::ids::{ChannelName, ClosureId, EnrollNonce, FleetName, HostName, Ref, Serial};
 use crate::time::{Timestamp, whole_seconds};
 
 /// The most bytes of `fleet.json` or a hosts table.
@@ -30,6 +30,9 @@ pub struct FleetDocument {
     pub channel_edges: Vec<ChannelEdge>,
     /// Certificates that count no more.
     pub revoked: Vec<Revocation>,
+    /// What enrollment tokens must have beyond a signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enroll: Option<FleetEnroll>,
 }
 
 /// A channel in the fleet document.
@@ -81,4 +84,30 @@ pub struct Revocation {
     /// Why.
     #[serde(default)]
     pub reason: Option<String>,
+}
+
+/// What enrollment tokens must have beyond a signature. Without it: mode `open`, no groups.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetEnroll {
+    /// How tokens without a key are judged.
+    #[serde(default)]
+    pub mode: EnrollMode,
+    /// In mode `strict`: what a token without a key must carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<EnrollNonce>,
+    /// Whether tokens for every host of a pattern count.
+    #[serde(default)]
+    pub group_tokens: bool,
+}
+
+/// How tokens that are not bound to a host's key are judged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EnrollMode {
+    /// Once, as far as the control plane's database remembers.
+    #[default]
+    Open,
+    /// Once, also after the database was lost: the token carries the nonce of the fleet document and
+    /// was issued after the database was made.
+    Strict,
 }

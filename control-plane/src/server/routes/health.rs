@@ -11,9 +11,10 @@ use wavegate_proto::wire::problem::ProblemCode;
 
 use crate::clock::wall;
 use crate::core::{Answer, Figures, Query};
+use crate::issuing::Issuer;
 use crate::server::Context;
 use crate::server::error::ApiError;
-use crate::service::metrics as figures_text;
+use crate::service::metrics::{self as figures_text, Expiries};
 
 /// The process is up.
 pub(in crate::server) async fn healthz() -> &'static str {
@@ -46,7 +47,12 @@ pub(in crate::server) async fn metrics(
 ) -> Result<Response, ApiError> {
     let figures = figures(&context).await?;
     let depth = context.handle.queue_depth();
-    let text = figures_text::render(&figures, depth, wall(), context.certificate_expires_at);
+    let certificates = context.tls.load();
+    let expiries = Expiries {
+        control_plane: certificates.server.expires_at,
+        issuer: certificates.issuer.as_ref().map(Issuer::not_after),
+    };
+    let text = figures_text::render(&figures, depth, wall(), expiries);
     let media_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
 }
