@@ -12,6 +12,7 @@ pub mod clock;
 pub mod identity;
 
 pub mod client;
+pub mod enroll;
 pub mod journal;
 pub mod snapshot;
 

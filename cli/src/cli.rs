@@ -164,6 +164,38 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_minted_with_the_enrollment_key_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let fleet = folder.path().join("fleet").display().to_string();
+        run(&["init", &fleet, "--hosts", "1"]).unwrap();
+        let at = |name: &str| format!("{fleet}/{name}");
+        let (trust, key, out) = (at("trust.json"), at("keys/enroll.key"), at("token"));
+        let mint = |key: &str, more: &[&str]| {
+            run(&[&["token", "mint", "--trust", &trust, "--key", key][..], more].concat())
+        };
+        let token = mint(&key, &["--host", "web-07", "--ttl", "10m"]).unwrap();
+        let trusted = crate::keys::trust::read(std::path::Path::new(&trust)).unwrap();
+        let verify = |token: &str, later: u64| {
+            let now = crate::commands::reading::now().plus_secs(later);
+            wavegate_proto::enroll::EnrollToken::verify(token.trim_end(), &trusted, now)
+        };
+        assert_eq!(verify(&token, 0).unwrap().host(None), Ok("web-07".parse().unwrap()));
+        assert!(verify(&token, 600).is_err(), "its time is over");
+        let again = mint(&key, &["--host", "web-07"]).unwrap();
+        assert_ne!(verify(&token, 0).unwrap().id, verify(&again, 0).unwrap().id);
+        mint(&key, &["--pattern", "web-*", "--count", "20", "--out", &out]).unwrap();
+        assert_eq!(verify(&std::fs::read_to_string(&out).unwrap(), 0).unwrap().count, 20);
+
+        let refused = mint(&at("keys/release.key"), &["--host", "web-07"]).unwrap_err();
+        assert!(refused.message.contains("does not let hosts in"), "{refused}");
+        for bad in [&["--host", "a", "--ttl", "8d"][..], &["--host", "a", "--ttl", "0s"]] {
+            assert_eq!(mint(&key, bad).unwrap_err().reason, crate::exit::ExitReason::Usage);
+        }
+        run(&["ca", "intermediate", "--ca", &at("ca"), "--out", &at("next")]).unwrap();
+        assert!(std::fs::exists(at("next/issuer.key")).unwrap());
+    }
+
+    #[test]
     fn completions_are_a_script() {
         assert!(run(&["completions", "bash"]).unwrap().contains("_wavegate"));
     }

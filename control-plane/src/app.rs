@@ -112,11 +112,9 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
         tokio::spawn(release::run(adopter, jobs, source, poll_every, stopping.child_token()));
     let compaction = compaction::run(events.clone(), service.handle(), stopping.child_token());
     let indexing = indexing::run(index, service.committed(), stopping.child_token());
-    let look_now = Arc::new(Notify::new());
-    let certificates =
-        certificates::run(opened.tls.clone(), look_now.clone(), stopping.child_token());
-    let workers =
-        vec![worker, tokio::spawn(compaction), tokio::spawn(indexing), tokio::spawn(certificates)];
+    let (reload_certificates, certificates) =
+        certificates::start(opened.tls.clone(), stopping.child_token());
+    let workers = vec![worker, tokio::spawn(compaction), tokio::spawn(indexing), certificates];
     let context = Context::new(Shared {
         handle: service.handle(),
         events,
@@ -139,7 +137,7 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
         service,
         publisher,
         listeners,
-        reload_certificates: look_now,
+        reload_certificates,
         workers,
         stopping,
         _lock: opened.lock,

@@ -13,12 +13,13 @@ use wavegate_proto::ids::ClosureId;
 use wavegate_proto::trust::TrustFile;
 use wavegate_state_machine::agent::{Restored, StoredJournal};
 
+use super::certificate::OwnCertificate;
 use super::lock::{LockError, StateLock};
 use super::plan::verify_history;
 use super::shell::schedules;
 use crate::activation::{Activator, live_setup};
 use crate::cache::Cache;
-use crate::client::{ControlPlane, Credentials};
+use crate::client::ControlPlane;
 use crate::clock;
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
@@ -35,6 +36,7 @@ const MAX_CACHE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 pub(super) struct Start {
     pub(super) _lock: StateLock,
     pub(super) identity: Identity,
+    pub(super) certificate: OwnCertificate,
     pub(super) trust: TrustFile,
     pub(super) control_plane: ControlPlane,
     pub(super) journal: Journal,
@@ -58,7 +60,8 @@ fn usage(error: impl std::fmt::Display) -> Failure {
 /// Opens everything.
 pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     let trust = read_trust(&settings.trust)?;
-    let (identity, control_plane) = connect(settings, &trust)?;
+    let (certificate, control_plane) = connect(settings, &trust)?;
+    let identity = certificate.identity().clone();
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -87,6 +90,7 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     Ok(Start {
         _lock: lock,
         identity,
+        certificate,
         trust,
         control_plane,
         journal,
@@ -100,17 +104,24 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     })
 }
 
-fn read_trust(path: &Path) -> Result<TrustFile, Failure> {
+pub(crate) fn read_trust(path: &Path) -> Result<TrustFile, Failure> {
     let bytes = std::fs::read(path).map_err(|e| usage(format!("read {}: {e}", path.display())))?;
     TrustFile::parse(&bytes).map_err(|e| usage(format!("read {}: {e}", path.display())))
 }
 
 /// Who we are and whom we talk to.
-fn connect(settings: &Settings, trust: &TrustFile) -> Result<(Identity, ControlPlane), Failure> {
+fn connect(
+    settings: &Settings,
+    trust: &TrustFile,
+) -> Result<(OwnCertificate, ControlPlane), Failure> {
+    if !settings.cert.exists() {
+        let cert = settings.cert.display();
+        return Err(usage(format!("start: there is no certificate at {cert}"))
+            .hint("join the fleet with --token-file, or give --cert and --key"));
+    }
     warn_if_readable_by_others(&settings.key);
-    let credentials =
-        Credentials::read(&settings.ca, &settings.cert, &settings.key).map_err(usage)?;
-    let identity = Identity::of_certificate(credentials.leaf()).map_err(usage)?;
+    let (certificate, credentials) = OwnCertificate::read(settings, trust).map_err(usage)?;
+    let identity = certificate.identity();
     if identity.fleet != trust.fleet {
         let message = format!(
             "match the certificate with the trust file: {} is a host of fleet {}, trusted is {}",
@@ -119,7 +130,7 @@ fn connect(settings: &Settings, trust: &TrustFile) -> Result<(Identity, ControlP
         return Err(usage(message).hint("give the trust file and the certificate of one fleet"));
     }
     let control_plane = ControlPlane::new(&settings.url, &credentials).map_err(usage)?;
-    Ok((identity, control_plane))
+    Ok((certificate, control_plane))
 }
 
 fn warn_if_readable_by_others(key: &Path) {

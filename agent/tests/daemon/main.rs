@@ -6,6 +6,7 @@ mod control_plane;
 mod pki;
 mod release;
 
+mod certificates;
 mod client;
 mod disk_full;
 mod happy;

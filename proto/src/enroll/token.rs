@@ -173,6 +173,13 @@ impl EnrollToken {
         }
     }
 
+    /// Whether a token names one host, so that its bearer need not. Nothing of it is verified.
+    #[must_use]
+    pub fn names_one_host(text: &str) -> bool {
+        text.len() <= MAX_TOKEN_BYTES
+            && jws::unverified_payload(text).is_some_and(|payload| payload.get("sub").is_some())
+    }
+
     /// Whether it lets in whatever has a fitting name.
     #[must_use]
     pub fn is_for_group(&self) -> bool {

@@ -23,6 +23,7 @@ mod input;
 mod journals;
 mod outbox;
 mod probes;
+mod renewal;
 mod restore;
 mod track;
 
@@ -33,3 +34,4 @@ pub use input::{
     OfferedPlan, PostOutcome, ProbeSchedule, Rejection, Restored, RollbackOutcome, StoredEntry,
     StoredJournal, Verdict, Written,
 };
+pub use renewal::{CertificateLife, Jitter, RenewalStep, renewal_step};

@@ -60,6 +60,7 @@ fn with_header(header: &Value) -> String {
 fn a_minted_token_is_verified() {
     let token = EnrollToken::verify(&mint(&claims(), &key(2)).unwrap(), &trust(), now()).unwrap();
     assert_eq!(token.host(None), Ok("web-07".parse().unwrap()));
+    assert!(EnrollToken::names_one_host(&mint(&claims(), &key(2)).unwrap()));
     assert_eq!((token.count, token.key_id), (1, key(2).key_id()));
     assert_eq!(token.expires_at, at("2026-11-21T10:00:00Z"));
 }
