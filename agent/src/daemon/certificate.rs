@@ -2,12 +2,12 @@
 //!
 //! Not here: getting another (see [`super::renewal`]).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use wavegate_proto::ids::Sha256Hash;
-use wavegate_proto::time::Timestamp;
+use wavegate_proto::time::{Mono, Now, Timestamp};
 use wavegate_proto::trust::TrustFile;
-use wavegate_state_machine::agent::{CertificateLife, Jitter};
+use wavegate_state_machine::agent::{CertificateLife, Jitter, RenewalStep, renewal_step};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::client::{ClientError, ControlPlane, Credentials, TlsError};
@@ -41,6 +41,8 @@ pub(super) struct OwnCertificate {
     identity: Identity,
     life: CertificateLife,
     jitter: Jitter,
+    /// Since when this process has it, if it fetched it.
+    fetched: Option<Mono>,
     /// The hash of the files, in use or of no use.
     seen: Sha256Hash,
 }
@@ -53,7 +55,7 @@ impl OwnCertificate {
     ) -> Result<(Self, Credentials), CertificateError> {
         let (cert, key) = (settings.cert.clone(), settings.key.clone());
         let ca = settings.ca.clone();
-        let seen = hash(&[&cert, &key]);
+        let seen = hash(&cert, &key, ca.as_deref());
         let credentials = Credentials::read(ca.as_deref(), trust, &cert, &key)?;
         let identity = Identity::of_certificate(credentials.leaf())?;
         let own = Self {
@@ -66,6 +68,7 @@ impl OwnCertificate {
             trust: trust.clone(),
             identity,
             jitter: Jitter::of(fastrand::u64(..)),
+            fetched: None,
             seen,
         };
         Ok((own, credentials))
@@ -79,17 +82,24 @@ impl OwnCertificate {
         &self.trust
     }
 
-    pub(super) fn life(&self) -> (CertificateLife, Jitter) {
-        (self.life, self.jitter)
+    pub(super) fn not_after(&self) -> Timestamp {
+        self.life.not_after
     }
 
-    /// Uses what lies on the disk now, if it is another than before; says whether it is. What cannot be
-    /// used is told once.
+    /// What is to be done about it.
+    pub(super) fn step(&self, now: Now) -> RenewalStep {
+        let held_secs = self.fetched.map(|since| now.mono.secs_since(since));
+        renewal_step(self.life, self.jitter, now.wall, held_secs)
+    }
+
+    /// Uses what lies on the disk now, if it is another than before; says whether it is. `fetched`: since
+    /// when it is there, if this process put it there. What cannot be used is told once.
     pub(super) fn take_up(
         &mut self,
         control_plane: &ControlPlane,
+        fetched: Option<Mono>,
     ) -> Result<bool, CertificateError> {
-        let hash = hash(&[&self.cert, &self.key]);
+        let hash = hash(&self.cert, &self.key, self.ca.as_deref());
         if hash == self.seen {
             return Ok(false);
         }
@@ -103,7 +113,8 @@ impl OwnCertificate {
         }
         let life = life(&credentials)?;
         control_plane.use_credentials(&credentials)?;
-        (self.life, self.jitter) = (life, Jitter::of(fastrand::u64(..)));
+        (self.life, self.fetched) = (life, fetched);
+        self.jitter = Jitter::of(fastrand::u64(..));
         Ok(true)
     }
 }
@@ -119,8 +130,8 @@ fn life(credentials: &Credentials) -> Result<CertificateLife, CertificateError> 
     })
 }
 
-fn hash(paths: &[&PathBuf]) -> Sha256Hash {
-    let hashes =
-        paths.iter().map(|path| Sha256Hash::of(&std::fs::read(path).unwrap_or_default()).0);
+fn hash(cert: &Path, key: &Path, ca: Option<&Path>) -> Sha256Hash {
+    let paths = [cert, key].into_iter().chain(ca);
+    let hashes = paths.map(|path| Sha256Hash::of(&std::fs::read(path).unwrap_or_default()).0);
     Sha256Hash::of(hashes.collect::<Vec<_>>().as_flattened())
 }

@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
+use wavegate_proto::time::Mono;
 use wavegate_proto::wire::enroll::{EnrollRequest, RenewRequest};
-use wavegate_state_machine::agent::{RenewalStep, renewal_step};
+use wavegate_state_machine::agent::RenewalStep;
 
 use super::certificate::{CertificateError, OwnCertificate};
 use super::inbox::Stopped;
@@ -56,12 +57,11 @@ pub(super) async fn run(shell: &Shell, mut own: OwnCertificate) -> Result<(), St
 }
 
 async fn look(shell: &Shell, own: &mut OwnCertificate) -> Result<(), RenewalError> {
-    take_up(shell, own)?;
+    take_up(shell, own, None)?;
     if !own.renews {
         return Ok(());
     }
-    let (life, jitter) = own.life();
-    let chain_pem = match renewal_step(life, jitter, clock::wall()) {
+    let chain_pem = match own.step(clock::now()) {
         RenewalStep::Wait { .. } => return Ok(()),
         RenewalStep::Renew => match renew(shell, own).await {
             // The control plane's clock may be ahead: for it, this certificate has ended.
@@ -72,12 +72,16 @@ async fn look(shell: &Shell, own: &mut OwnCertificate) -> Result<(), RenewalErro
     };
     let key_pem = key::read_pem(&own.key)?;
     answer::keep(&chain_pem, &key_pem, Expected::Same(own.identity()), &own.cert)?;
-    take_up(shell, own)
+    take_up(shell, own, Some(clock::mono()))
 }
 
-fn take_up(shell: &Shell, own: &mut OwnCertificate) -> Result<(), RenewalError> {
-    if own.take_up(&shell.control_plane)? {
-        tracing::info!(until = %own.life().0.not_after, "a new certificate is in use");
+fn take_up(
+    shell: &Shell,
+    own: &mut OwnCertificate,
+    fetched: Option<Mono>,
+) -> Result<(), RenewalError> {
+    if own.take_up(&shell.control_plane, fetched)? {
+        tracing::info!(until = %own.not_after(), "a new certificate is in use");
         // The control plane shows until when.
         shell.heartbeat_now.notify_one();
     }

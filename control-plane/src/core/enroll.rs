@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use wavegate_proto::artifact::fleet::{EnrollMode, FleetEnroll};
 use wavegate_proto::enroll::{EnrollToken, HostKey};
 use wavegate_proto::ids::{HostName, KeyThumbprint, LogSeq, TokenId};
-use wavegate_proto::time::{Now, Timestamp};
+use wavegate_proto::time::{Mono, Now, Timestamp};
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 
 use super::log::Fact;
@@ -17,6 +17,9 @@ use super::output::refuse;
 use super::payload::{CertificateRenewed, HostEnrolled, RenewedBy, logged};
 use super::rows::{EnrollmentRow, Write};
 use super::{Answer, Core, Token};
+
+/// A host renews at most so often, in seconds; the shortest certificates live for ten.
+const MIN_RENEWAL_DISTANCE_SECS: u64 = 3;
 
 /// Who was let in by each token, and with which key.
 pub(super) type Enrollments = BTreeMap<TokenId, BTreeMap<HostName, KeyThumbprint>>;
@@ -53,8 +56,12 @@ impl Core {
     }
 
     pub(super) fn renew(&mut self, now: Now, renewing: &Renewing, reply: Token) {
-        let answer = match self.expect_lets_in(&renewing.host, &renewing.key) {
+        let may = self
+            .expect_lets_in(&renewing.host, &renewing.key)
+            .and_then(|()| self.expect_not_just_renewed(now, &renewing.host));
+        let answer = match may {
             Ok(()) => {
+                self.renewed.insert(renewing.host.clone(), now.mono);
                 let renewed =
                     CertificateRenewed { key: renewing.key.thumbprint(), by: renewing.by };
                 let fact = Fact::own(now, "certificate_renewed", logged(&renewed));
@@ -129,6 +136,16 @@ impl Core {
         if pinned.is_some_and(|pinned| !key.is_pinned_by(pinned)) {
             let detail = format!("the signed fleet names another key for {host}");
             return Err(refuse(ProblemCode::KeyMismatch, detail));
+        }
+        Ok(())
+    }
+
+    /// Each renewal is a row of the log: one host must not fill the disk (G14).
+    fn expect_not_just_renewed(&self, now: Now, host: &HostName) -> Result<(), Box<Problem>> {
+        let just = |at: &Mono| now.mono.secs_since(*at) < MIN_RENEWAL_DISTANCE_SECS;
+        if self.renewed.get(host).is_some_and(just) {
+            let detail = format!("{host} has renewed its certificate just now");
+            return Err(refuse(ProblemCode::RateLimited, detail));
         }
         Ok(())
     }

@@ -128,6 +128,8 @@ pub struct Core {
     refusals: BTreeSet<String>,
     /// Who was let in by tokens that may still count.
     enrollments: Enrollments,
+    /// When hosts renewed their certificates.
+    renewed: BTreeMap<HostName, Mono>,
     /// Rollouts that retention has removed, and what their refs are bound to for ever.
     pruned: BTreeMap<RolloutId, Sha256Hash>,
     /// When it was last looked for rollouts to prune, and there was none.

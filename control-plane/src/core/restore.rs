@@ -97,6 +97,7 @@ impl Core {
             cp_epoch,
             epoch_since: now.wall,
             enrollments: BTreeMap::new(),
+            renewed: BTreeMap::new(),
             last_seq: log_end.seq,
             history: LogHistory::at_start(log_end),
             release: None,

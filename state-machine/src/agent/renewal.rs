@@ -40,18 +40,34 @@ impl Jitter {
     }
 }
 
-/// What to do about a certificate at `now`.
+/// What to do about a certificate at `now`. `held_secs`, for one that was fetched by this process: how long
+/// it has been held, on the clock that nobody sets. A wall clock that is wrong then makes nobody renew all
+/// the time, or never.
 #[must_use]
-pub fn renewal_step(life: CertificateLife, jitter: Jitter, now: Timestamp) -> RenewalStep {
-    if now >= life.not_after {
-        return RenewalStep::RenewExpired;
-    }
+pub fn renewal_step(
+    life: CertificateLife,
+    jitter: Jitter,
+    now: Timestamp,
+    held_secs: Option<u64>,
+) -> RenewalStep {
     let (from, to) = (life.not_before.unix_millis(), life.not_after.unix_millis());
     let length = to.saturating_sub(from).max(0);
+    let held = held_secs.map(|secs| i64::try_from(secs).unwrap_or(i64::MAX).saturating_mul(1000));
+    if let Some(left) = held.map(|held| length / 2 - held).filter(|left| *left > 0) {
+        let until = now.unix_millis().saturating_add(left);
+        return RenewalStep::Wait { until: Timestamp::from_unix_millis(until) };
+    }
+    // By its own clock the host may still be in a time before all this.
+    let now = now.unix_millis().max(from.saturating_add(held.unwrap_or(0)));
+    if now >= to {
+        return RenewalStep::RenewExpired;
+    }
     let random = length / 10_000 * i64::from(jitter.0);
-    let due = from.saturating_add(length / 3 * 2).saturating_add(random);
-    let due = Timestamp::from_unix_millis(due.min(to));
-    if now >= due { RenewalStep::Renew } else { RenewalStep::Wait { until: due } }
+    let due = from.saturating_add(length / 3 * 2).saturating_add(random).min(to);
+    if now >= due {
+        return RenewalStep::Renew;
+    }
+    RenewalStep::Wait { until: Timestamp::from_unix_millis(due) }
 }
 
 #[cfg(test)]
@@ -66,7 +82,7 @@ mod tests {
 
     fn step(jitter: u64, now_secs: u64) -> RenewalStep {
         let life = CertificateLife { not_before: at(0), not_after: at(30 * DAY) };
-        renewal_step(life, Jitter::of(jitter), at(now_secs))
+        renewal_step(life, Jitter::of(jitter), at(now_secs), None)
     }
 
     #[test]
@@ -87,8 +103,27 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_years_off_makes_it_neither_renew_all_the_time_nor_never() {
+        let from = 1000 * DAY;
+        let life = CertificateLife { not_before: at(from), not_after: at(from + 30 * DAY) };
+        let step = |now_days: u64, held_days: u64| {
+            renewal_step(life, Jitter::of(0), at(now_days * DAY), Some(held_days * DAY))
+        };
+        for (years_off, at_last) in [(270, RenewalStep::Renew), (1730, RenewalStep::RenewExpired)] {
+            assert!(matches!(step(years_off, 0), RenewalStep::Wait { .. }));
+            assert!(matches!(step(years_off + 14, 14), RenewalStep::Wait { .. }));
+            assert_eq!(step(years_off + 20, 20), at_last);
+        }
+        assert_eq!(step(270 + 30, 30), RenewalStep::RenewExpired);
+    }
+
+    #[test]
     fn a_life_that_makes_no_sense_waits_for_nothing() {
         let upside_down = CertificateLife { not_before: at(DAY), not_after: at(0) };
-        assert_eq!(renewal_step(upside_down, Jitter::of(7), at(0)), RenewalStep::RenewExpired);
+        let step = |held_secs| renewal_step(upside_down, Jitter::of(7), at(0), held_secs);
+        assert_eq!(
+            (step(None), step(Some(0))),
+            (RenewalStep::RenewExpired, RenewalStep::RenewExpired)
+        );
     }
 }
