@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::client::install_crypto_provider;
-use crate::config::{AgentArgs, AgentCommand, RunArgs, Settings};
+use crate::config::{AgentArgs, AgentCommand, EnrollArgs, RunArgs, Settings};
 use crate::exit::{Exit, Failure};
-use crate::{daemon, inspect, local};
+use crate::{daemon, enroll, inspect, local};
 
 /// The variable that chooses what is logged, such as `debug` or `wavegate_agent=debug`.
 const LOG_VARIABLE: &str = "WAVEGATE_LOG";
@@ -29,6 +29,8 @@ const LAST_WORK: Duration = Duration::from_secs(2);
 pub fn run_cli(args: &AgentArgs) -> ExitCode {
     let done = match &args.command {
         AgentCommand::Run(args) => run(args),
+        AgentCommand::Enroll(args) => enroll(args),
+        AgentCommand::HostKey(args) => enroll::command::host_key(args),
         AgentCommand::Status(args) => inspect::status(args),
         AgentCommand::Resources(args) => inspect::resources(args),
         AgentCommand::Journal(args) => inspect::journal(args),
@@ -60,12 +62,7 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
     let settings = Settings::resolve(args)?;
     start_log();
     install_crypto_provider();
-    let failed = |error: io::Error| Failure::new(Exit::Failed, format!("start: {error}"));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKER_THREADS)
-        .enable_all()
-        .build()
-        .map_err(failed)?;
+    let runtime = runtime()?;
     let stop = CancellationToken::new();
     let done = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -83,6 +80,25 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
     });
     runtime.shutdown_timeout(LAST_WORK);
     done
+}
+
+fn enroll(args: &EnrollArgs) -> Result<(), Failure> {
+    start_log();
+    install_crypto_provider();
+    runtime()?.block_on(enroll::command::enroll(args))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .enable_all()
+        .build()
+        .map_err(failed)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "as map_err wants it")]
+fn failed(error: io::Error) -> Failure {
+    Failure::new(Exit::Failed, format!("start: {error}"))
 }
 
 fn start_log() {

@@ -13,6 +13,7 @@ pub mod identity;
 mod process;
 
 pub mod client;
+pub mod enroll;
 pub mod journal;
 pub mod snapshot;
 pub mod trust;

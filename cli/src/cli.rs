@@ -10,7 +10,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     ca, channels, events, host, hosts, init, key, log, plan, quarantine, release, rollout,
-    simulate, status, swarm, trust,
+    simulate, status, swarm, token, trust,
 };
 use crate::demo;
 use crate::exit::Failure;
@@ -43,6 +43,9 @@ enum Command {
     /// Make the fleet's certificate authority and issue certificates
     #[command(subcommand)]
     Ca(ca::CaCommand),
+    /// Sign tokens with which hosts join the fleet
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Build, sign, verify, compare, recall and publish releases
     #[command(subcommand)]
     Release(release::ReleaseCommand),
@@ -94,6 +97,7 @@ impl Cli {
             Command::Key(command) => key::run(&command, out),
             Command::Trust(command) => trust::run(&command, out),
             Command::Ca(command) => ca::run(&command, out),
+            Command::Token(command) => token::run(&command, out),
             Command::Plan(args) => plan::run(&args, out),
             Command::Simulate(args) => simulate::run(&args, out),
             Command::Status(args) => status::run(&args, out),
@@ -160,6 +164,38 @@ mod tests {
         run(&["trust", "check", &trust]).unwrap();
         run(&["ca", "issue", "viewer", "bob", "--ca", &at("ca"), "--out", &at("certs")]).unwrap();
         assert!(std::fs::exists(at("certs/viewer-bob.key")).unwrap());
+    }
+
+    #[test]
+    fn a_token_is_minted_with_the_enrollment_key_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let fleet = folder.path().join("fleet").display().to_string();
+        run(&["init", &fleet, "--hosts", "1"]).unwrap();
+        let at = |name: &str| format!("{fleet}/{name}");
+        let (trust, key, out) = (at("trust.json"), at("keys/enroll.key"), at("token"));
+        let mint = |key: &str, more: &[&str]| {
+            run(&[&["token", "mint", "--trust", &trust, "--key", key][..], more].concat())
+        };
+        let token = mint(&key, &["--host", "web-07", "--ttl", "10m"]).unwrap();
+        let trusted = crate::keys::trust::read(std::path::Path::new(&trust)).unwrap();
+        let verify = |token: &str, later: u64| {
+            let now = crate::commands::reading::now().plus_secs(later);
+            wavegate_proto::enroll::EnrollToken::verify(token.trim_end(), &trusted, now)
+        };
+        assert_eq!(verify(&token, 0).unwrap().host(None), Ok("web-07".parse().unwrap()));
+        assert!(verify(&token, 600).is_err(), "its time is over");
+        let again = mint(&key, &["--host", "web-07"]).unwrap();
+        assert_ne!(verify(&token, 0).unwrap().id, verify(&again, 0).unwrap().id);
+        mint(&key, &["--pattern", "web-*", "--count", "20", "--out", &out]).unwrap();
+        assert_eq!(verify(&std::fs::read_to_string(&out).unwrap(), 0).unwrap().count, 20);
+
+        let refused = mint(&at("keys/release.key"), &["--host", "web-07"]).unwrap_err();
+        assert!(refused.message.contains("does not let hosts in"), "{refused}");
+        for bad in [&["--host", "a", "--ttl", "8d"][..], &["--host", "a", "--ttl", "0s"]] {
+            assert_eq!(mint(&key, bad).unwrap_err().reason, crate::exit::ExitReason::Usage);
+        }
+        run(&["ca", "intermediate", "--ca", &at("ca"), "--out", &at("next")]).unwrap();
+        assert!(std::fs::exists(at("next/issuer.key")).unwrap());
     }
 
     #[test]

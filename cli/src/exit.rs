@@ -13,6 +13,7 @@ use crate::fleet_toml::source::{FileError, FileErrors};
 use crate::init::InitError;
 use crate::keys::ca::CaError;
 use crate::keys::file::FileAccessError;
+use crate::keys::host_key::HostKeyFileError;
 use crate::keys::release_key::KeyError;
 use crate::keys::rotation::RotateError;
 use crate::keys::trust::TrustReadError;
@@ -147,6 +148,21 @@ impl From<ClientError> for Failure {
     }
 }
 
+impl From<CaError> for Failure {
+    fn from(error: CaError) -> Self {
+        match error {
+            CaError::File(error) => error.into(),
+            CaError::NoneBelow => Self::new(ExitReason::Refused, error).with_hint(
+                "it was made by an older version: make a new one with `wavegate ca init` and put its \
+                 ca.pem beside the old one in trust.json",
+            ),
+            CaError::Certificate(_) | CaError::Unusable(_) | CaError::NotAnAuthority { .. } => {
+                Self::new(ExitReason::Refused, error)
+            }
+        }
+    }
+}
+
 impl From<InitError> for Failure {
     fn from(error: InitError) -> Self {
         match error {
@@ -193,17 +209,6 @@ impl From<KeyError> for Failure {
     }
 }
 
-impl From<CaError> for Failure {
-    fn from(error: CaError) -> Self {
-        match error {
-            CaError::File(error) => error.into(),
-            CaError::Certificate(_) | CaError::Unusable(_) | CaError::NotAnAuthority { .. } => {
-                Self::new(ExitReason::Refused, error)
-            }
-        }
-    }
-}
-
 macro_rules! refused {
     ($($error:ty),* $(,)?) => {
         $(impl From<$error> for Failure {
@@ -215,6 +220,7 @@ macro_rules! refused {
 }
 
 refused!(
+    HostKeyFileError,
     DirError,
     RehearseError,
     RotateError,

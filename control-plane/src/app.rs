@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wavegate_proto::artifact::rules::SerialFloor;
@@ -27,14 +28,14 @@ use crate::key_file::require_private_key;
 use crate::server::disk::Disk;
 use crate::server::limiter::Limiter;
 use crate::server::listener::{Listeners, bind};
-use crate::server::tls::{ServerTls, install_crypto_provider};
-use crate::server::{Context, Readiness, Revocations, Scopes, Shared, Streams};
+use crate::server::tls::install_crypto_provider;
+use crate::server::{Context, LiveTls, Readiness, Revocations, Scopes, Shared, Streams};
 use crate::service::{Handle, Service, metrics};
 use crate::store::index::EventIndex;
 use crate::store::{DATABASE_FILE, EventReader, Store, StoreError};
 use crate::trust::{TrustStore, read_chain};
 use crate::workers::release::{self, Adopter, AdopterParts, Publisher, Source};
-use crate::workers::{self, compaction, indexing};
+use crate::workers::{self, certificates, compaction, indexing};
 
 /// The name of the lock file in the state folder.
 pub const LOCK_FILE: &str = "lock";
@@ -57,6 +58,7 @@ pub struct Running {
     service: Service,
     publisher: Publisher,
     listeners: Listeners,
+    reload_certificates: Arc<Notify>,
     workers: Vec<JoinHandle<()>>,
     stopping: CancellationToken,
     _lock: File,
@@ -65,7 +67,7 @@ pub struct Running {
 /// What is read and opened before anything runs.
 struct Opened {
     trust: Arc<TrustStore>,
-    tls: ServerTls,
+    tls: Arc<LiveTls>,
     lock: File,
     https: TcpListener,
     status: Option<TcpListener>,
@@ -118,8 +120,14 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
     let compaction = compaction::run(events.clone(), service.handle(), stop());
     let indexing = indexing::run(index, service.committed(), stop());
     let keeping = workers::clock::run(clock.clone(), settings.state_dir.clone(), stop());
-    let workers =
-        vec![worker, tokio::spawn(compaction), tokio::spawn(indexing), tokio::spawn(keeping)];
+    let (reload_certificates, certificates) = certificates::start(opened.tls.clone(), stop());
+    let workers = vec![
+        worker,
+        tokio::spawn(compaction),
+        tokio::spawn(indexing),
+        tokio::spawn(keeping),
+        certificates,
+    ];
     let context = Context::new(Shared {
         handle: service.handle(),
         events,
@@ -136,16 +144,17 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
         readiness,
         stopping: stopping.clone(),
         max_blob_bytes: settings.max_blob_bytes,
-        certificate_expires_at: opened.tls.expires_at,
+        tls: opened.tls,
+        renew_grace_secs: settings.renew_grace_secs,
     });
-    let listeners = Listeners::start(&context, opened.https, opened.tls.config, opened.status)
-        .map_err(failed)?;
+    let listeners = Listeners::start(&context, opened.https, opened.status).map_err(failed)?;
     Ok(Running {
         https: addresses.0,
         status: addresses.1.transpose()?,
         service,
         publisher,
         listeners,
+        reload_certificates,
         workers,
         stopping,
         _lock: opened.lock,
@@ -159,9 +168,10 @@ impl Running {
         self.service.handle()
     }
 
-    /// Looks at the release source now.
-    pub fn poll_source(&self) {
+    /// Looks now at what is looked at now and then: the release source, and the files of certificates.
+    pub fn look_again(&self) {
         self.publisher.poll_now();
+        self.reload_certificates.notify_one();
     }
 
     /// Waits until a commit fails, and says why. The process must stop then.
@@ -220,11 +230,12 @@ fn log_reader(database: &Path) -> (EventReader, Option<EventIndex>) {
 
 async fn open(settings: &Settings, clock: &Clock) -> Result<Opened, Failure> {
     let chain: (TrustChain, Pinned) = read_chain(&settings.state_dir, &settings.trust)?;
-    let client_ca = settings.client_ca.as_deref();
     require_private_key(&settings.tls_key)?;
-    let tls =
-        ServerTls::read(&settings.tls_cert, &settings.tls_key, client_ca, &chain.0.trust().ca_pem)
-            .map_err(|e| Failure::new(Exit::Usage, e))?;
+    if let Some(issuer) = &settings.issuer {
+        require_private_key(&issuer.key)?;
+    }
+    let tls = LiveTls::read(settings, chain.0.trust(), clock)
+        .map_err(|e| Failure::new(Exit::Usage, e))?;
     let state_dir = &settings.state_dir;
     std::fs::create_dir_all(state_dir)
         .map_err(|e| Failure::new(Exit::Failed, format!("make {}: {e}", state_dir.display())))?;
@@ -254,8 +265,7 @@ async fn open(settings: &Settings, clock: &Clock) -> Result<Opened, Failure> {
         };
         Failure::new(exit, error)
     })?;
-    let tls = tls.judged_by(clock);
-    Ok(Opened { trust, tls, lock, https, status, store, stored, blobs })
+    Ok(Opened { trust, tls: Arc::new(tls), lock, https, status, store, stored, blobs })
 }
 
 /// One control plane per state folder: an advisory lock that the kernel drops when the process dies.

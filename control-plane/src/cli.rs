@@ -66,7 +66,7 @@ async fn serve(args: &ServeArgs) -> Result<Exit, Failure> {
             failure = running.failed() => break Some(failure),
             received = signals.next() => match received {
                 Received::Stop => break None,
-                Received::Hangup => running.poll_source(),
+                Received::Hangup => running.look_again(),
             },
         }
     };
@@ -91,7 +91,7 @@ struct Signals {
 /// What a signal asks for.
 enum Received {
     Stop,
-    /// Look at the release source now.
+    /// Look at the release source and the certificates now.
     Hangup,
 }
 

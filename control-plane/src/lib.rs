@@ -17,6 +17,7 @@ pub mod store;
 pub mod service;
 
 pub mod blobs;
+pub mod issuing;
 pub mod server;
 pub mod workers;
 

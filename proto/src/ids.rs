@@ -113,6 +113,10 @@ fn lower_alnum(b: u8) -> bool {
     b.is_ascii_lowercase() || b.is_ascii_digit()
 }
 
+fn is_base64url(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')
+}
+
 fn is_item_name(text: &str) -> bool {
     starts_then(text, 64, lower_alnum, |b| lower_alnum(b) || matches!(b, b'.' | b'_' | b'-'))
 }
@@ -167,6 +171,21 @@ name!(
     /// The first 16 hex digits of the SHA-256 of a raw Ed25519 public key.
     KeyId, "key id", "16 lower-case hex digits",
     |t| t.len() == 16 && t.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+);
+name!(
+    /// What tells an enrollment token from every other.
+    TokenId, "token id", "1 to 64 of letters, digits, _ and -",
+    |t| starts_then(t, 64, is_base64url, is_base64url)
+);
+name!(
+    /// What the signed fleet document may ask enrollment tokens to carry.
+    EnrollNonce, "enrollment nonce", "1 to 64 of letters, digits, _ and -",
+    |t| starts_then(t, 64, is_base64url, is_base64url)
+);
+name!(
+    /// The thumbprint of a public key (RFC 7638, SHA-256), base64url without padding.
+    KeyThumbprint, "key thumbprint", "43 of letters, digits, _ and -",
+    |t| t.len() == 43 && t.bytes().all(is_base64url)
 );
 
 /// A SHA-256 hash, written as 64 lower-case hex digits.

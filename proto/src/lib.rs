@@ -17,6 +17,7 @@ pub mod signing;
 pub mod trust;
 
 pub mod artifact;
+pub mod enroll;
 
 pub mod duration;
 pub mod event;

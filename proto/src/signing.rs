@@ -169,9 +169,17 @@ impl PublicKey {
         let bytes = STANDARD.decode(&signature.signature).map_err(|_| SigningError::Encoding)?;
         let signature =
             ed25519_dalek::Signature::from_slice(&bytes).map_err(|_| SigningError::Encoding)?;
-        self.0
-            .verify_strict(&signed_message(artifact, canonical), &signature)
-            .map_err(|_| SigningError::Mismatch)
+        self.verify_message(&signed_message(artifact, canonical), &signature.to_bytes())
+    }
+
+    /// Checks that `signature` is this key's over these very bytes; strict, as [`PublicKey::verify`].
+    pub(crate) fn verify_message(
+        &self,
+        message: &[u8],
+        signature: &[u8; 64],
+    ) -> Result<(), SigningError> {
+        let signature = ed25519_dalek::Signature::from_bytes(signature);
+        self.0.verify_strict(message, &signature).map_err(|_| SigningError::Mismatch)
     }
 }
 
@@ -260,8 +268,13 @@ impl PrivateKey {
     /// Signs the document with these canonical bytes.
     #[must_use]
     pub fn sign(&self, artifact: ArtifactType, canonical: &[u8]) -> Signature {
-        let signature = self.0.sign(&signed_message(artifact, canonical));
-        Signature { key_id: self.key_id(), signature: STANDARD.encode(signature.to_bytes()) }
+        let signature = self.sign_message(&signed_message(artifact, canonical));
+        Signature { key_id: self.key_id(), signature: STANDARD.encode(signature) }
+    }
+
+    /// Signs these very bytes.
+    pub(crate) fn sign_message(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).to_bytes()
     }
 }
 

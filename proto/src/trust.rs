@@ -43,6 +43,9 @@ pub struct TrustFile {
     pub signed_at: Option<Timestamp>,
     /// Who signs releases.
     pub release: ReleaseTrust,
+    /// Who lets hosts into the fleet; `None`: nobody, certificates are handed out by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enroll: Option<EnrollTrust>,
     /// Artifacts signed before this are refused.
     #[serde(default, with = "whole_seconds::option")]
     pub reject_signed_before: Option<Timestamp>,
@@ -55,6 +58,13 @@ pub struct TrustFile {
 pub struct ReleaseTrust {
     /// How many distinct keys must sign; at least 1.
     pub threshold: u32,
+    /// The keys.
+    pub keys: Vec<TrustedKey>,
+}
+
+/// Who lets hosts into the fleet: one signature of one of these keys is enough for a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrollTrust {
     /// The keys.
     pub keys: Vec<TrustedKey>,
 }
@@ -150,7 +160,7 @@ impl TrustedKey {
     }
 
     /// A document without a date is within no window.
-    fn is_valid_at(&self, signed_at: Option<Timestamp>) -> bool {
+    pub(crate) fn is_valid_at(&self, signed_at: Option<Timestamp>) -> bool {
         self.not_before.is_none_or(|from| signed_at.is_some_and(|at| at >= from))
             && self.not_after.is_none_or(|to| signed_at.is_some_and(|at| at <= to))
     }
@@ -178,6 +188,7 @@ impl TrustFile {
             fleet,
             signed_at: None,
             release: ReleaseTrust { threshold, keys },
+            enroll: None,
             reject_signed_before: None,
             ca_pem,
         }
@@ -212,28 +223,20 @@ impl TrustFile {
         if self.schema_version != TRUST_SCHEMA_VERSION {
             return Err(TrustError::Schema(u64::from(self.schema_version)));
         }
-        if keys.len() > MAX_TRUSTED_KEYS {
-            return Err(TrustError::TooManyKeys);
-        }
-        let mut seen = BTreeSet::new();
-        for key in keys {
-            let actual = key.public_key.key_id();
-            if key.key_id != actual {
-                return Err(TrustError::KeyId { named: key.key_id.clone(), actual });
-            }
-            if !seen.insert(&key.key_id) {
-                return Err(TrustError::DuplicateKey(actual));
-            }
-            if key.not_before.zip(key.not_after).is_some_and(|(from, to)| to < from) {
-                return Err(TrustError::Window(actual));
-            }
-        }
+        check_keys(keys)?;
+        check_keys(self.enroll_keys())?;
         let threshold = self.release.threshold;
         let reachable = usize::try_from(threshold).is_ok_and(|needed| needed <= keys.len());
         if threshold == 0 || !reachable {
             return Err(TrustError::Threshold { threshold, keys: keys.len() });
         }
         Ok(())
+    }
+
+    /// The keys whose tokens let hosts into the fleet.
+    #[must_use]
+    pub fn enroll_keys(&self) -> &[TrustedKey] {
+        self.enroll.as_ref().map(|enroll| enroll.keys.as_slice()).unwrap_or_default()
     }
 
     /// The distinct known keys that have validly signed the document, by id. Unknown key ids are
@@ -287,6 +290,26 @@ impl TrustFile {
         let enough = usize::try_from(needed).is_ok_and(|needed| signed_by.len() >= needed.max(1));
         if enough { Ok(signed_by) } else { Err(ThresholdError { signed_by, needed }) }
     }
+}
+
+fn check_keys(keys: &[TrustedKey]) -> Result<(), TrustError> {
+    if keys.len() > MAX_TRUSTED_KEYS {
+        return Err(TrustError::TooManyKeys);
+    }
+    let mut seen = BTreeSet::new();
+    for key in keys {
+        let actual = key.public_key.key_id();
+        if key.key_id != actual {
+            return Err(TrustError::KeyId { named: key.key_id.clone(), actual });
+        }
+        if !seen.insert(&key.key_id) {
+            return Err(TrustError::DuplicateKey(actual));
+        }
+        if key.not_before.zip(key.not_after).is_some_and(|(from, to)| to < from) {
+            return Err(TrustError::Window(actual));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use wavegate_proto::record::HostRecord;
 use wavegate_proto::signing::SignatureFile;
 use wavegate_proto::trust::TrustFile;
 use wavegate_proto::wire::operator::QuarantineDocument;
-use wavegate_proto::wire::{agent, operator, plan, problem, publish, resource, trust};
+use wavegate_proto::wire::{agent, enroll, operator, plan, problem, publish, resource, trust};
 
 fn files() -> BTreeMap<String, String> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -36,12 +36,14 @@ fn again<T: Serialize + DeserializeOwned>(text: &str) -> Value {
 
 fn rewritten(name: &str, text: &str) -> Value {
     match name {
-        "fleet-document" => again::<fleet::FleetDocument>(text),
+        "fleet-document" | "fleet-document-enroll" => again::<fleet::FleetDocument>(text),
         "rollout-header" => again::<header::RolloutHeader>(text),
         "host-entry" | "host-entry-store-path" => again::<entry::HostEntry>(text),
         "bundle" => serde_json::to_value(bundle::Bundle::parse(text.as_bytes()).unwrap()).unwrap(),
         "signature-file" => again::<SignatureFile>(text),
-        "trust-file" => serde_json::to_value(TrustFile::parse(text.as_bytes()).unwrap()).unwrap(),
+        "trust-file" | "trust-file-enroll" => {
+            serde_json::to_value(TrustFile::parse(text.as_bytes()).unwrap()).unwrap()
+        }
         "heartbeat" => again::<agent::Heartbeat>(text),
         "heartbeat-answer" => again::<agent::HeartbeatAnswer>(text),
         "trust-answer" => again::<trust::TrustAnswer>(text),
@@ -63,6 +65,9 @@ fn rewritten(name: &str, text: &str) -> Value {
         "readiness" => again::<operator::Readiness>(text),
         "publish-request" | "publish-request-by-hash" => again::<publish::PublishRequest>(text),
         "publish-answer" => again::<publish::PublishAnswer>(text),
+        "enroll-request" | "enroll-request-expired" => again::<enroll::EnrollRequest>(text),
+        "renew-request" => again::<enroll::RenewRequest>(text),
+        "certificate-answer" => again::<enroll::CertificateAnswer>(text),
         "plan-document" => again::<plan::PlanDocument>(text),
         _ if name.starts_with("problem-") => again::<problem::Problem>(text),
         _ if name.starts_with("event-") => again::<JournalEntry>(text),

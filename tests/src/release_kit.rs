@@ -170,6 +170,7 @@ fn fleet_document(serial: u64, signed_at: Timestamp, channels: &[ChannelSpec]) -
         channel_edges,
         revoked: Vec::new(),
         operators: BTreeMap::new(),
+        enroll: None,
     }
 }
 

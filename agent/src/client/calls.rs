@@ -8,6 +8,7 @@ use wavegate_proto::ids::{BlobId, RolloutId};
 use wavegate_proto::wire::agent::{
     Dispatch, EventsAnswer, EventsRequest, Heartbeat, HeartbeatAnswer, RolloutProof,
 };
+use wavegate_proto::wire::enroll::{CertificateAnswer, EnrollRequest, RenewRequest};
 use wavegate_proto::wire::trust::{MAX_TRUST_ANSWER_BYTES, TrustAnswer};
 
 use super::error::ClientError;
@@ -67,6 +68,24 @@ impl ControlPlane {
         body::read(send(request).await?, MAX_SMALL_ANSWER_BYTES).await.map(drop)
     }
 
+    /// `POST /v1/enroll`: what is answered is not checked.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn enroll(&self, request: &EnrollRequest) -> Result<CertificateAnswer, ClientError> {
+        let request = self.request(Method::POST, "/v1/enroll").json(request);
+        body::read_json(send(request).await?, MAX_SMALL_ANSWER_BYTES).await
+    }
+
+    /// `POST /v1/agent/renew`: what is answered is not checked.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn renew(&self, request: &RenewRequest) -> Result<CertificateAnswer, ClientError> {
+        let request = self.request(Method::POST, "/v1/agent/renew").json(request);
+        body::read_json(send(request).await?, MAX_SMALL_ANSWER_BYTES).await
+    }
+
     /// `GET /v1/agent/rollouts/{id}`: not verified.
     ///
     /// # Errors
@@ -123,7 +142,7 @@ impl ControlPlane {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base)).timeout(REQUEST_TIMEOUT)
+        self.http().request(method, format!("{}{path}", self.base)).timeout(REQUEST_TIMEOUT)
     }
 }
 

@@ -15,8 +15,11 @@ pub use backoff::Backoff;
 pub use error::ClientError;
 pub use tls::{Credentials, TlsError, install_crypto_provider};
 
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use wavegate_proto::trust::TrustFile;
 use wavegate_proto::wire::agent::PROTOCOL_VERSION;
 
 /// The request header that carries the protocol version.
@@ -28,10 +31,11 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
 
-/// A control plane, as seen by one host. Cheap to clone; clones share their connections.
+/// A control plane, as seen by one host. Cheap to clone; clones share their connections, and the
+/// certificate of these.
 #[derive(Debug, Clone)]
 pub struct ControlPlane {
-    http: reqwest::Client,
+    http: Arc<RwLock<reqwest::Client>>,
     base: String,
 }
 
@@ -41,28 +45,60 @@ impl ControlPlane {
     /// # Errors
     /// When `url` or the credentials cannot be used.
     pub fn new(url: &str, credentials: &Credentials) -> Result<Self, ClientError> {
+        Self::with_config(url, credentials.client_config()?)
+    }
+
+    /// A client without a certificate, as a host has it that wants to join.
+    ///
+    /// # Errors
+    /// When `url` or the roots cannot be used.
+    pub fn anonymous(url: &str, ca: Option<&Path>, trust: &TrustFile) -> Result<Self, ClientError> {
+        Self::with_config(url, tls::anonymous_config(ca, trust)?)
+    }
+
+    fn with_config(url: &str, config: rustls::ClientConfig) -> Result<Self, ClientError> {
         let parsed = reqwest::Url::parse(url)
             .map_err(|e| ClientError::BadUrl(format!("{url:?} is not a URL: {e}")))?;
         if parsed.scheme() != "https" {
             return Err(ClientError::BadUrl(format!("{url:?} must begin with https://")));
         }
-        let mut headers = reqwest::header::HeaderMap::new();
-        headers.insert(PROTOCOL_HEADER, PROTOCOL_VERSION.into());
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(credentials.client_config()?)
-            .https_only(true)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .default_headers(headers)
-            .user_agent(concat!("wavegate-agent/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .tcp_keepalive(KEEP_ALIVE_INTERVAL)
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .http2_keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)
-            .build()
-            .map_err(|e| ClientError::BadUrl(error::chain(&e)))?;
-        Ok(Self { http, base: parsed.as_str().trim_end_matches('/').to_owned() })
+        let base = parsed.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { http: Arc::new(RwLock::new(http(config)?)), base })
     }
+
+    /// From the next request on, connections are made with these credentials (A9). Requests that are under
+    /// way end on the connections they have.
+    ///
+    /// # Errors
+    /// When they cannot be used; then nothing has changed.
+    pub fn use_credentials(&self, credentials: &Credentials) -> Result<(), ClientError> {
+        let next = http(credentials.client_config()?)?;
+        *self.http.write().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
+    }
+
+    /// The connections with the present credentials.
+    fn http(&self) -> reqwest::Client {
+        self.http.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn http(config: rustls::ClientConfig) -> Result<reqwest::Client, ClientError> {
+    let mut headers = reqwest::header::HeaderMap::new();
+    headers.insert(PROTOCOL_HEADER, PROTOCOL_VERSION.into());
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(config)
+        .https_only(true)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .default_headers(headers)
+        .user_agent(concat!("wavegate-agent/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .tcp_keepalive(KEEP_ALIVE_INTERVAL)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .http2_keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)
+        .build()
+        .map_err(|e| ClientError::BadUrl(error::chain(&e)))
 }

@@ -3,8 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use wavegate_proto::trust::TrustFile;
+
+use crate::enroll::key::{self, KeyError};
 
 use crate::clock::FloorClock;
 
@@ -19,12 +23,18 @@ pub enum TlsError {
         /// Why not.
         reason: String,
     },
+    /// What stands for a file cannot be read as PEM.
+    #[error("read a certificate: {0}")]
+    Pem(String),
+    /// The key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The certificate, key or root is not accepted.
     #[error("set up TLS: {0}")]
     Rustls(#[from] rustls::Error),
 }
 
-/// Our certificate and key, and the root the control plane must chain to.
+/// Our certificate and key, and the roots the control plane must chain to.
 #[derive(Debug)]
 pub struct Credentials {
     roots: Vec<CertificateDer<'static>>,
@@ -34,17 +44,40 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Reads PEM files: the roots, our certificate chain (leaf first), our private key.
+    /// Reads PEM files: the roots (those of the trust file when there is no file for them), our certificate
+    /// chain (leaf first), our private key, which may also be the SSH server's.
     ///
     /// # Errors
     /// When a file cannot be read or holds nothing of its kind.
-    pub fn read(ca: &Path, certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+    pub fn read(
+        ca: Option<&Path>,
+        trust: &TrustFile,
+        certificate: &Path,
+        key: &Path,
+    ) -> Result<Self, TlsError> {
+        let chain = certificates(certificate)?;
         Ok(Self {
-            roots: certificates(ca)?,
-            chain: certificates(certificate)?,
-            key: PrivateKeyDer::from_pem_file(key).map_err(|e| file_error(key, &e))?,
+            roots: roots(ca, trust)?,
+            chain,
+            key: private_key(&key::read_pem(key)?)?,
             clock: FloorClock::default(),
         })
+    }
+
+    /// Our own certificate, DER, of a chain that goes with our key.
+    ///
+    /// # Errors
+    /// When it does not, or one of them cannot be read.
+    pub fn own(chain_pem: &str, key_pem: &str) -> Result<CertificateDer<'static>, TlsError> {
+        let chain = parsed(chain_pem.as_bytes())?;
+        let own = Self {
+            roots: Vec::new(),
+            chain,
+            key: private_key(key_pem)?,
+            clock: FloorClock::default(),
+        };
+        own.client_config()?;
+        Ok(own.leaf().clone())
     }
 
     /// Trusts these authorities as well, PEM.
@@ -93,19 +126,59 @@ impl Credentials {
     }
 
     pub(super) fn client_config(&self) -> Result<rustls::ClientConfig, TlsError> {
-        let mut roots = rustls::RootCertStore::empty();
-        for root in &self.roots {
-            roots.add(root.clone())?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_root_certificates(roots)
-            .with_client_auth_cert(self.chain.clone(), self.key.clone_key())?;
+        let builder = builder(&self.roots)?;
+        let config = builder.with_client_auth_cert(self.chain.clone(), self.key.clone_key())?;
+        let mut config = with_alpn(config);
         config.time_provider = Arc::new(self.clock.clone());
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }
+}
+
+/// For who has no certificate yet.
+pub(super) fn anonymous_config(
+    ca: Option<&Path>,
+    trust: &TrustFile,
+) -> Result<rustls::ClientConfig, TlsError> {
+    Ok(with_alpn(builder(&roots(ca, trust)?)?.with_no_client_auth()))
+}
+
+type Builder = rustls::ConfigBuilder<rustls::ClientConfig, WantsClientCert>;
+
+fn builder(roots: &[CertificateDer<'static>]) -> Result<Builder, TlsError> {
+    let mut store = rustls::RootCertStore::empty();
+    for root in roots {
+        store.add(root.clone())?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?;
+    Ok(builder.with_root_certificates(store))
+}
+
+fn with_alpn(mut config: rustls::ClientConfig) -> rustls::ClientConfig {
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config
+}
+
+fn roots(ca: Option<&Path>, trust: &TrustFile) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    match ca {
+        Some(path) => certificates(path),
+        None => parsed(trust.ca_pem.concat().as_bytes()),
+    }
+}
+
+fn parsed(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|e| TlsError::Pem(e.to_string()))?;
+    if found.is_empty() {
+        return Err(TlsError::Pem("no certificate in it".to_owned()));
+    }
+    Ok(found)
+}
+
+fn private_key(pem: &str) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| TlsError::Pem(e.to_string()))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
+use wavegate_proto::ids::HostName;
 
 /// The agent on each host: verifies, activates, probes and rolls back.
 #[derive(Debug, Clone, Parser)]
@@ -18,7 +19,11 @@ pub struct AgentArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum AgentCommand {
     /// Run the daemon.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
+    /// Join the fleet by a token: fetch this host's certificate.
+    Enroll(Box<EnrollArgs>),
+    /// Print this host's public key, made when missing: a token can be bound to it.
+    HostKey(Box<RunArgs>),
     /// Show where this host is in its rollouts.
     Status(ReadArgs),
     /// Show the resources of the closure that runs.
@@ -53,18 +58,30 @@ pub struct RunArgs {
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The root that the control plane's certificate chains to (PEM).
+    /// The root that the control plane's certificate chains to (PEM) [default: those of the trust file].
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
-    /// This host's certificate (PEM); it names the host.
+    /// This host's certificate (PEM); it names the host [default: one in the state folder].
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert: Option<PathBuf>,
-    /// Its private key (PEM).
+    /// Its private key (PEM) [default: one in the state folder, made when missing].
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
+    /// Use the SSH server's Ed25519 host key as this host's key.
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh_host_key: Option<PathBuf>,
+    /// A file with the token to join the fleet by, when there is no certificate yet.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// The name to join by, for a token that lets in several hosts [default: the machine's].
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_name: Option<HostName>,
     /// Put every path of a bundle under this folder (for tests and demos).
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,6 +102,17 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
+}
+
+/// Arguments of `enroll`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct EnrollArgs {
+    /// The token; better in a file or in the variable, where no list of processes shows it.
+    #[arg(long, value_name = "TOKEN", env = "WAVEGATE_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// As for `run`.
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// Arguments of the reading commands.

@@ -8,13 +8,16 @@ use super::usage;
 use crate::exit::Failure;
 
 /// The keys of the file.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 13] = [
     "state_dir",
     "trust",
     "url",
     "ca",
     "cert",
     "key",
+    "ssh_host_key",
+    "token_file",
+    "host_name",
     "root",
     "allow_shell_jobs",
     "allow_root_exec",

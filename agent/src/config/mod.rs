@@ -7,8 +7,8 @@ mod file;
 mod hand;
 
 pub use args::{
-    AgentArgs, AgentCommand, ExplainArgs, HandArgs, JournalArgs, ReadArgs, ReconcileArgs,
-    ResourceArgs, RunArgs,
+    AgentArgs, AgentCommand, EnrollArgs, ExplainArgs, HandArgs, JournalArgs, ReadArgs,
+    ReconcileArgs, ResourceArgs, RunArgs,
 };
 pub use hand::HandSettings;
 
@@ -16,9 +16,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wavegate_proto::duration::parse_duration;
+use wavegate_proto::ids::HostName;
 
 use crate::exit::{Exit, Failure};
 use crate::resources::shell_job::ShellJobs;
+
+/// The folder of what an agent that joined by itself has, in its state folder.
+const IDENTITY_FOLDER: &str = "identity";
+const CERTIFICATE_FILE: &str = "host.pem";
+const KEY_FILE: &str = "host.key";
 
 /// The longest interval of the drift check.
 const MAX_DRIFT_INTERVAL: Duration = Duration::from_secs(24 * 3600);
@@ -32,12 +38,20 @@ pub struct Settings {
     pub trust: PathBuf,
     /// The control plane, `https://…`.
     pub url: String,
-    /// The root that the control plane's certificate chains to, PEM.
-    pub ca: PathBuf,
+    /// The root that the control plane's certificate chains to, PEM; `None`: those of the trust file.
+    pub ca: Option<PathBuf>,
     /// This host's certificate, PEM.
     pub cert: PathBuf,
-    /// Its private key, PEM.
+    /// Its private key, PEM, or an OpenSSH host key.
     pub key: PathBuf,
+    /// Whether the key is made when it is missing.
+    pub makes_its_key: bool,
+    /// Whether the agent fetches its certificates itself; otherwise somebody puts them there.
+    pub renews: bool,
+    /// A file with the token to join by.
+    pub token_file: Option<PathBuf>,
+    /// The name to join by, where a token does not name one.
+    pub host_name: Option<HostName>,
     /// Every path of a bundle is put under this folder.
     pub root: PathBuf,
     /// Whether bundles may run shell jobs here.
@@ -59,19 +73,53 @@ impl Settings {
         let drift_interval = parse_duration(drift_interval)
             .map_err(|e| usage(format!("read drift-interval: {e}")))?
             .clamp(Duration::from_millis(100), MAX_DRIFT_INTERVAL);
+        let place = key_place(&layered)?;
         Ok(Self {
+            renews: layered.cert.is_none() || layered.token_file.is_some(),
+            cert: layered.cert.unwrap_or_else(|| place.identity.join(CERTIFICATE_FILE)),
+            key: place.key,
+            makes_its_key: place.makes_its_key,
+            token_file: layered.token_file,
+            host_name: layered.host_name,
             state_dir: absolute(&layered.state_dir.unwrap_or_else(default_state_dir))?,
             trust: required(layered.trust, "trust")?,
             url: required(layered.url, "url")?,
-            ca: required(layered.ca, "ca")?,
-            cert: required(layered.cert, "cert")?,
-            key: required(layered.key, "key")?,
+            ca: layered.ca,
             root: absolute(&layered.root.unwrap_or_else(|| PathBuf::from("/")))?,
             shell_jobs: ShellJobs::allowed_if(layered.allow_shell_jobs),
             allow_root_exec: layered.allow_root_exec,
             drift_interval,
         })
     }
+
+    /// Where this host's key is; nothing else need be configured.
+    ///
+    /// # Errors
+    /// As [`Settings::resolve`].
+    pub fn key_place(args: &RunArgs) -> Result<KeyPlace, Failure> {
+        key_place(&file::layer(args)?)
+    }
+}
+
+/// Where this host's key is.
+#[derive(Debug, Clone)]
+pub struct KeyPlace {
+    /// The folder of what the agent made itself.
+    pub identity: PathBuf,
+    /// The key.
+    pub key: PathBuf,
+    /// Whether it is made when it is missing.
+    pub makes_its_key: bool,
+}
+
+/// The SSH server's key is never made here. Any other is, by an agent that joins by itself.
+fn key_place(layered: &RunArgs) -> Result<KeyPlace, Failure> {
+    let state_dir = layered.state_dir.clone().unwrap_or_else(default_state_dir);
+    let identity = absolute(&state_dir)?.join(IDENTITY_FOLDER);
+    let own = layered.key.clone().unwrap_or_else(|| identity.join(KEY_FILE));
+    let key = layered.ssh_host_key.clone().unwrap_or(own);
+    let joins = layered.key.is_none() || layered.token_file.is_some();
+    Ok(KeyPlace { identity, key, makes_its_key: joins && layered.ssh_host_key.is_none() })
 }
 
 /// `/var/lib/wavegate-agent` for root, else below the user's own state folder (XDG).

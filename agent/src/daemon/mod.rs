@@ -2,6 +2,7 @@
 //!
 //! Not here: the decisions (`wavegate_state_machine::agent`).
 
+mod certificate;
 mod inbox;
 mod reducer;
 mod shell;
@@ -23,12 +24,14 @@ mod fetch;
 mod offer;
 mod plan;
 mod probing;
+mod renewal;
 
 mod lock;
 mod memory;
 
 pub use lock::LOCK_FILE;
 pub(crate) use lock::{LockError, StateLock};
+pub(crate) use start::read_trust;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +50,7 @@ use self::shell::{DEFAULT_HEARTBEAT, Shell};
 use self::start::Start;
 use crate::clock;
 use crate::config::Settings;
+use crate::enroll::join::join_when_missing;
 use crate::exit::{Exit, Failure};
 use crate::resources::status::StatusChange;
 
@@ -59,8 +63,15 @@ const END_TIME: Duration = Duration::from_secs(2);
 /// # Errors
 /// When it cannot start, or must not go on; the failure says with which exit code.
 pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Failure> {
+    let trusted = read_trust(&settings.trust)?;
+    tokio::select! {
+        joined = join_when_missing(settings, &trusted) => joined?,
+        () = stop.cancelled() => return Ok(()),
+    }
     let found = tokio::task::block_in_place(|| start::start(settings))?;
-    let Start { identity, trust, control_plane, journal, restored, cache, checks, .. } = found;
+    let Start {
+        identity, certificate, trust, control_plane, journal, restored, cache, checks, ..
+    } = found;
     let (activator, changes, _lock) = (found.activator, found.changes, found._lock);
     let (inbox, outlet) = inbox::channel();
     let shell = Arc::new(Shell {
@@ -87,6 +98,8 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Fai
     let reducer = Reducer::new(core, journal, outlet, actor, stop.clone());
     tracing::info!(host = %identity.host, fleet = %identity.fleet, url = settings.url, "agent started");
     let mut workers = start_workers(&shell, changes, settings.drift_interval);
+    let own = Arc::clone(&shell);
+    workers.spawn(async move { renewal::run(&own, certificate).await });
     let ended = tokio::select! {
         ended = reducer.run(effects) => ended.map_err(|error| Failure::new(Exit::CommitFailed, error)),
         broken = first_panic(&mut workers) => Err(broken),

@@ -16,6 +16,7 @@ use wavegate_proto::trust::TrustFile;
 use wavegate_proto::trust::chain::TrustChain;
 use wavegate_state_machine::agent::{ProbeSchedule, Restored, StoredJournal};
 
+use super::certificate::OwnCertificate;
 use super::lock::{LockError, StateLock};
 use super::plan::verify_history;
 use crate::activation::{Activator, live_setup};
@@ -40,6 +41,7 @@ pub(super) struct Start {
     pub(super) _lock: StateLock,
     pub(super) identity: Identity,
     pub(super) clock: FloorClock,
+    pub(super) certificate: OwnCertificate,
     pub(super) trust: TrustChain,
     pub(super) control_plane: ControlPlane,
     pub(super) journal: Journal,
@@ -64,7 +66,8 @@ fn usage(error: impl std::fmt::Display) -> Failure {
 pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     let pinned = trust::read_pinned(&settings.trust).map_err(usage)?;
     let given = pinned.trust().version;
-    let (identity, credentials) = identify(settings, pinned.trust())?;
+    let (mut certificate, credentials) = identify(settings, pinned.trust())?;
+    let identity = certificate.identity().clone();
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -80,6 +83,7 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     let clock = FloorClock::new(TimeFloor::new(floor));
     warn_of_the_clock(&clock);
     let trust = trust::restore(&mut journal, pinned, clock.wall()).map_err(journal_failure)?;
+    certificate.judge_by(trust.trust(), &clock);
     let credentials = if trust.version() > given {
         // What was followed since may name a new authority; the file on disk cannot know it.
         credentials.trusting(&trust.trust().ca_pem).map_err(failed)?
@@ -104,6 +108,7 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
         _lock: lock,
         identity,
         clock,
+        certificate,
         trust,
         control_plane,
         journal,
@@ -117,12 +122,24 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     })
 }
 
+pub(crate) fn read_trust(path: &Path) -> Result<TrustFile, Failure> {
+    let bytes = std::fs::read(path).map_err(|e| usage(format!("read {}: {e}", path.display())))?;
+    TrustFile::parse(&bytes).map_err(|e| usage(format!("read {}: {e}", path.display())))
+}
+
 /// Who we are, and how we prove it.
-fn identify(settings: &Settings, trust: &TrustFile) -> Result<(Identity, Credentials), Failure> {
+fn identify(
+    settings: &Settings,
+    trust: &TrustFile,
+) -> Result<(OwnCertificate, Credentials), Failure> {
+    if !settings.cert.exists() {
+        let cert = settings.cert.display();
+        return Err(usage(format!("start: there is no certificate at {cert}"))
+            .hint("join the fleet with --token-file, or give --cert and --key"));
+    }
     require_private_key(&settings.key)?;
-    let credentials =
-        Credentials::read(&settings.ca, &settings.cert, &settings.key).map_err(usage)?;
-    let identity = Identity::of_certificate(credentials.leaf()).map_err(usage)?;
+    let (certificate, credentials) = OwnCertificate::read(settings, trust).map_err(usage)?;
+    let identity = certificate.identity();
     if identity.fleet != trust.fleet {
         let message = format!(
             "match the certificate with the trust file: {} is a host of fleet {}, trusted is {}",
@@ -130,7 +147,7 @@ fn identify(settings: &Settings, trust: &TrustFile) -> Result<(Identity, Credent
         );
         return Err(usage(message).hint("give the trust file and the certificate of one fleet"));
     }
-    Ok((identity, credentials))
+    Ok((certificate, credentials))
 }
 
 fn warn_of_the_clock(clock: &FloorClock) {

@@ -7,6 +7,7 @@ mod load;
 mod save;
 
 pub use load::{Loaded, SnapshotError, load, peek};
+pub(crate) use save::replace_durably;
 pub use save::{Saved, SnapshotFile};
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -21,6 +22,7 @@ use super::release::{FLEET, HOST, trust};
 pub(crate) struct Host {
     pub(crate) dir: TempDir,
     pub(crate) control_plane: ControlPlane,
+    pub(crate) ca: Arc<Ca>,
 }
 
 /// An agent in this process.
@@ -33,13 +35,13 @@ impl Host {
     pub(crate) async fn new() -> Self {
         wavegate_agent::client::install_crypto_provider();
         let dir = tempfile::tempdir().unwrap();
-        let ca = Ca::new();
+        let ca = Arc::new(Ca::new());
         std::fs::write(dir.path().join("ca.pem"), ca.pem()).unwrap();
         ca.host(FLEET, HOST).write(dir.path(), "host");
         let trust = serde_json::to_vec(&trust()).unwrap();
         std::fs::write(dir.path().join("trust.json"), trust).unwrap();
         std::fs::create_dir_all(dir.path().join("root/etc")).unwrap();
-        Self { control_plane: ControlPlane::start(&ca).await, dir }
+        Self { control_plane: ControlPlane::start(&ca).await, dir, ca }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -64,9 +66,13 @@ impl Host {
             state_dir: self.state_dir(),
             trust: self.path("trust.json"),
             url: self.control_plane.url(),
-            ca: self.path("ca.pem"),
+            ca: Some(self.path("ca.pem")),
             cert: self.path("host.pem"),
             key: self.path("host.key"),
+            makes_its_key: false,
+            renews: false,
+            token_file: None,
+            host_name: None,
             root: self.root(),
             shell_jobs: ShellJobs::Allowed,
             allow_root_exec: true,
@@ -75,7 +81,10 @@ impl Host {
     }
 
     pub(crate) fn start(&self) -> Running {
-        let settings = self.settings();
+        self.start_with(self.settings())
+    }
+
+    pub(crate) fn start_with(&self, settings: Settings) -> Running {
         let stop = CancellationToken::new();
         let token = stop.clone();
         let task = tokio::spawn(async move { daemon::run(&settings, token).await });
@@ -127,11 +136,16 @@ impl Host {
 }
 
 pub(crate) fn current(state_dir: &Path) -> Option<ClosureId> {
-    let steps = std::sync::Arc::new(wavegate_agent::resources::steps::Unhindered);
+    let steps = Arc::new(wavegate_agent::resources::steps::Unhindered);
     wavegate_agent::current::Current::in_state_dir(state_dir, steps).read().unwrap()
 }
 
 impl Running {
+    /// How it ends by itself.
+    pub(crate) async fn task_end(self) -> Result<(), Failure> {
+        self.task.await.unwrap()
+    }
+
     pub(crate) async fn stop(self) -> Result<(), Failure> {
         self.stop.cancel();
         self.task.await.unwrap()

@@ -6,10 +6,11 @@ use wavegate_proto::ids::BlobId;
 use super::agent::Host;
 use super::lies::Lie;
 use super::pki::Ca;
+use super::release::trust;
 
 fn client(host: &Host) -> ControlPlane {
     let [ca, certificate, key] = ["ca.pem", "host.pem", "host.key"].map(|name| host.path(name));
-    let credentials = Credentials::read(&ca, &certificate, &key).unwrap();
+    let credentials = Credentials::read(Some(&ca), &trust(), &certificate, &key).unwrap();
     ControlPlane::new(&host.control_plane.url(), &credentials).unwrap()
 }
 
@@ -49,7 +50,7 @@ async fn problems_are_typed_and_wrong_bytes_are_none_of_the_answer() {
 async fn only_https_is_spoken() {
     let host = Host::new().await;
     let [ca, certificate, key] = ["ca.pem", "host.pem", "host.key"].map(|name| host.path(name));
-    let credentials = Credentials::read(&ca, &certificate, &key).unwrap();
+    let credentials = Credentials::read(Some(&ca), &trust(), &certificate, &key).unwrap();
     let error = ControlPlane::new("http://127.0.0.1:1", &credentials).unwrap_err();
     assert!(matches!(error, ClientError::BadUrl(_)), "{error}");
 }

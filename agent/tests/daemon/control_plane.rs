@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -18,19 +19,20 @@ use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use wavegate_agent::clock;
 use wavegate_proto::event::{Event, JournalEntry};
-use wavegate_proto::ids::{Attempt, CpEpoch, JournalId, RolloutId, Seq, WaveIndex};
+use wavegate_proto::ids::{Attempt, CpEpoch, JournalId, RolloutId, Seq, Sha256Hash, WaveIndex};
 use wavegate_proto::record::HostRecord;
 use wavegate_proto::trust::rotation::SignedTrust;
 use wavegate_proto::wire::agent::{
     Dispatch, EventsAnswer, EventsRequest, Heartbeat, HeartbeatAnswer, RolloutProof,
 };
+use wavegate_proto::wire::enroll::{CertificateAnswer, EnrollRequest, RenewRequest};
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 use wavegate_proto::wire::trust::TrustAnswer;
 use wavegate_state_machine::host::{Lease, Origin, fold};
 
 use super::lies::{Lie, problem};
 use super::pki::Ca;
-use super::release::Signed;
+use super::release::{FLEET, HOST, Signed};
 
 /// What it knows, and how it misbehaves.
 #[derive(Default)]
@@ -53,6 +55,14 @@ pub(crate) struct World {
     pub(crate) trust_requests: usize,
     /// How often a blob was asked for.
     pub(crate) blob_requests: usize,
+    /// Each request: its path, and the hash of the certificate of its connection, if it had one.
+    pub(crate) requests: Vec<(String, Option<Sha256Hash>)>,
+    /// Requests for certificates that were answered, by route.
+    pub(crate) issued: Vec<&'static str>,
+    /// Tokens that were shown.
+    pub(crate) tokens: Vec<String>,
+    /// Refused so many times, with this code, before a token is taken.
+    pub(crate) refuse_joining: Option<(ProblemCode, usize)>,
     /// How many dispatches were handed out.
     pub(crate) dispatches_served: usize,
     /// How many requests met a lie.
@@ -113,21 +123,23 @@ impl Journal {
 pub(crate) struct ControlPlane {
     world: Arc<Mutex<World>>,
     changed: Arc<Notify>,
+    ca: Arc<Ca>,
     pub(crate) address: SocketAddr,
 }
 
 impl ControlPlane {
-    pub(crate) async fn start(ca: &Ca) -> Self {
+    pub(crate) async fn start(ca: &Arc<Ca>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let world = World { epoch: Some(CpEpoch(uuid::Uuid::from_u128(1))), ..World::default() };
-        let this =
-            Self { world: Arc::new(Mutex::new(world)), changed: Arc::new(Notify::new()), address };
-        tokio::spawn(serve(
-            listener,
-            TlsAcceptor::from(Arc::new(ca.server_config())),
-            this.routes(),
-        ));
+        let this = Self {
+            world: Arc::new(Mutex::new(world)),
+            changed: Arc::new(Notify::new()),
+            ca: ca.clone(),
+            address,
+        };
+        let acceptor = TlsAcceptor::from(Arc::new(ca.server_config()));
+        tokio::spawn(serve(listener, acceptor, this.clone()));
         this
     }
 
@@ -222,6 +234,8 @@ impl ControlPlane {
 
     fn routes(&self) -> Router {
         Router::new()
+            .route("/v1/enroll", post(enroll))
+            .route("/v1/agent/renew", post(renew))
             .route("/v1/agent/heartbeat", post(heartbeat))
             .route("/v1/agent/dispatch", get(dispatch))
             .route("/v1/agent/events", post(events))
@@ -231,6 +245,19 @@ impl ControlPlane {
             .route("/v1/closures/{id}", get(closure))
             .route("/v1/assets/{id}", get(asset))
             .with_state(self.clone())
+    }
+
+    fn issue(&self, route: &'static str, csr_pem: &str) -> Response {
+        let chain_pem = self.ca.sign(FLEET, HOST, csr_pem);
+        self.world().issued.push(route);
+        self.changed.notify_waiters();
+        let (now, host) = (clock::wall(), HOST.parse().unwrap());
+        json(&CertificateAnswer {
+            host,
+            chain_pem,
+            not_before: now,
+            not_after: now.plus_secs(3600),
+        })
     }
 
     /// What the route answers instead of the truth.
@@ -245,12 +272,21 @@ impl ControlPlane {
     }
 }
 
-async fn serve(listener: TcpListener, acceptor: TlsAcceptor, routes: Router) {
+async fn serve(listener: TcpListener, acceptor: TlsAcceptor, control_plane: ControlPlane) {
     loop {
         let (socket, _) = listener.accept().await.unwrap();
-        let (acceptor, routes) = (acceptor.clone(), routes.clone());
+        let (acceptor, control_plane) = (acceptor.clone(), control_plane.clone());
         tokio::spawn(async move {
             let Ok(tls) = acceptor.accept(socket).await else { return };
+            let chain = tls.get_ref().1.peer_certificates();
+            let leaf = chain.map(|chain| Sha256Hash::of(&chain[0]));
+            let world = control_plane.world.clone();
+            let note = move |request: Request, next: Next| {
+                let path = request.uri().path().to_owned();
+                world.lock().unwrap().requests.push((path, leaf));
+                next.run(request)
+            };
+            let routes = control_plane.routes().layer(axum::middleware::from_fn(note));
             let service = hyper_util::service::TowerToHyperService::new(routes);
             let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
             // An agent that is killed cuts its connections; that is no failure of the test.
@@ -261,6 +297,28 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, routes: Router) {
 
 fn json<T: Serialize>(value: &T) -> Response {
     axum::Json(value).into_response()
+}
+
+async fn enroll(State(cp): State<ControlPlane>, body: Bytes) -> Response {
+    let request: EnrollRequest = serde_json::from_slice(&body).unwrap();
+    cp.world().tokens.extend(request.token.map(|token| token.0));
+    let refusal = cp.world().refuse_joining.take();
+    if let Some((code, left)) = refusal {
+        if left > 1 {
+            cp.world().refuse_joining = Some((code, left - 1));
+        }
+        return problem(&Problem::new(code, "not now"));
+    }
+    let route = if request.expired_chain_pem.is_some() { "expired" } else { "enroll" };
+    cp.issue(route, &request.csr_pem)
+}
+
+async fn renew(State(cp): State<ControlPlane>, body: Bytes) -> Response {
+    let request: RenewRequest = serde_json::from_slice(&body).unwrap();
+    // Answered when there is something that a renewal could disturb.
+    let polls = |world: &World| world.requests.iter().any(|(path, _)| path == "/v1/agent/dispatch");
+    cp.until("a poll is parked", polls).await;
+    cp.issue("renew", &request.csr_pem)
 }
 
 async fn heartbeat(State(cp): State<ControlPlane>, body: Bytes) -> Response {

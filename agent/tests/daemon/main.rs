@@ -8,6 +8,7 @@ mod lies;
 mod pki;
 mod release;
 
+mod certificates;
 mod client;
 mod disk_full;
 mod happy;

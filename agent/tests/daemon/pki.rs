@@ -4,8 +4,12 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer,
+    KeyPair, SanType,
+};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// A CA of the test's own.
@@ -43,6 +47,23 @@ impl Ca {
         self.leaf(vec![SanType::IpAddress([127, 0, 0, 1].into())])
     }
 
+    /// A host's certificate with `left` before its end, of which two thirds of the life are over.
+    pub(crate) fn aged_host(&self, fleet: &str, host: &str, left: Duration) -> Leaf {
+        let key = KeyPair::generate().unwrap();
+        let now = SystemTime::now();
+        let params = host_params(fleet, host, now - left * 9, now + left);
+        Leaf { certificate: params.signed_by(&key, &self.issuer).unwrap(), key }
+    }
+
+    /// What an issuing control plane answers.
+    pub(crate) fn sign(&self, fleet: &str, host: &str, csr_pem: &str) -> String {
+        let csr = CertificateSigningRequestParams::from_pem(csr_pem).unwrap();
+        assert!(csr.params.subject_alt_names.is_empty(), "an agent asks for no name");
+        let now = SystemTime::now();
+        let params = host_params(fleet, host, now, now + Duration::from_secs(3600));
+        params.signed_by(&csr.public_key, &self.issuer).unwrap().pem()
+    }
+
     fn leaf(&self, names: Vec<SanType>) -> Leaf {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
@@ -55,10 +76,12 @@ impl Ca {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.certificate.der().clone()).unwrap();
+        // A host that joins has no certificate yet.
         let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(
             Arc::new(roots),
             provider.clone(),
         )
+        .allow_unauthenticated()
         .build()
         .unwrap();
         let leaf = self.server();
@@ -82,4 +105,17 @@ impl Leaf {
         std::fs::write(&key, self.key.serialize_pem()).unwrap();
         std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
     }
+}
+
+fn host_params(
+    fleet: &str,
+    host: &str,
+    not_before: SystemTime,
+    not_after: SystemTime,
+) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    let uri = format!("spiffe://{fleet}/host/{host}");
+    params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
+    (params.not_before, params.not_after) = (not_before.into(), not_after.into());
+    params
 }

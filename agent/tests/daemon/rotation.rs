@@ -7,8 +7,8 @@ use wavegate_proto::trust::rotation::SignedTrust;
 use wavegate_proto::trust::{TrustFile, TrustedKey};
 
 use super::agent::Host;
-use super::lies::Lie;
 use super::happy::bundle;
+use super::lies::Lie;
 use super::release::{Release, release_key, trust};
 
 fn key(seed: u8) -> PrivateKey {

@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use wavegate_proto::ids::{FleetName, HostName, PersonName};
 
 use crate::exit::Failure;
+use crate::keys::ca::intermediate::{INTERMEDIATE_DAYS, INTERMEDIATE_STEM, MAX_INTERMEDIATE_DAYS};
 use crate::keys::ca::{CertificateAuthority, Role};
 
 /// The verbs of `wavegate ca`.
@@ -22,6 +23,16 @@ pub enum CaCommand {
         /// The fleet's name
         #[arg(long)]
         fleet: FleetName,
+    },
+    /// Make the authority that the control plane issues certificates of hosts with: issuer.pem and issuer.key
+    Intermediate {
+        /// For how many days
+        #[arg(long, default_value_t = INTERMEDIATE_DAYS,
+            value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_INTERMEDIATE_DAYS)))]
+        days: u32,
+        /// Where the root and the new files are
+        #[command(flatten)]
+        place: Place,
     },
     /// Issue a certificate for a year
     #[command(subcommand)]
@@ -85,6 +96,12 @@ pub(crate) fn run(command: &CaCommand, out: &mut dyn Write) -> Result<(), Failur
             std::fs::create_dir_all(dir)?;
             let authority = CertificateAuthority::generate(fleet.clone(), SystemTime::now())?;
             print_files(&authority.write(dir)?, out)
+        }
+        CaCommand::Intermediate { days, place } => {
+            let issued =
+                CertificateAuthority::read(&place.ca)?.intermediate(SystemTime::now(), *days)?;
+            std::fs::create_dir_all(&place.out)?;
+            print_files(&issued.write(&place.out, INTERMEDIATE_STEM)?, out)
         }
         CaCommand::Issue(IssueCommand::Host { name, place }) => {
             issue(&Role::Host(name.clone()), place, out)

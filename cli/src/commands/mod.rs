@@ -20,4 +20,5 @@ pub mod rollout;
 pub mod simulate;
 pub mod status;
 pub mod swarm;
+pub mod token;
 pub mod trust;

@@ -4,6 +4,7 @@
 //! (see [`crate::release`]).
 
 pub mod check;
+pub mod enroll;
 pub mod hosts_csv;
 pub mod model;
 pub mod policy;

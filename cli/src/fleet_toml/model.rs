@@ -8,6 +8,7 @@ use serde::Deserialize;
 use wavegate_proto::ids::{BudgetId, ChannelName, ClosureId, FleetName, HostName, PersonName};
 
 use super::check::HealthCheck;
+use super::enroll::EnrollSection;
 use super::policy::RolloutPolicy;
 use super::scalar::{Seconds, UtcTime};
 use super::selector::Selector;
@@ -56,6 +57,8 @@ pub struct FleetToml {
     /// `[operators.NAME]`.
     #[serde(default)]
     pub operators: BTreeMap<PersonName, OperatorSection>,
+    /// `[enroll]`.
+    pub enroll: Option<EnrollSection>,
 }
 
 /// `[operators.NAME]`: an operator who may act on these channels only.

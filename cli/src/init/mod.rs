@@ -10,8 +10,9 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 use wavegate_proto::ids::{FleetName, HostName, NameError, PersonName};
-use wavegate_proto::trust::{TrustFile, TrustedKey};
+use wavegate_proto::trust::{EnrollTrust, TrustFile, TrustedKey};
 
+use crate::keys::ca::intermediate::{INTERMEDIATE_DAYS, INTERMEDIATE_STEM};
 use crate::keys::ca::{CaError, CertificateAuthority, Role};
 use crate::keys::file::{self, FileAccessError};
 use crate::keys::release_key::{self, KeyError};
@@ -119,28 +120,35 @@ fn make(options: &InitOptions, hosts: &[HostName], root: &Path) -> Result<Vec<St
         let path = root.join(folder);
         fs::create_dir(&path).map_err(|error| FileAccessError { path, error })?;
     }
-    let key = release_key::generate()?;
+    let (key, enroll_key) = (release_key::generate()?, release_key::generate()?);
     let authority = CertificateAuthority::generate(options.fleet.clone(), options.now)?;
-    let trust = TrustFile::new(
+    let mut trust = TrustFile::new(
         options.fleet.clone(),
         1,
         vec![TrustedKey::new(key.public_key())],
         vec![authority.certificate_pem().to_owned()],
     );
+    trust.enroll = Some(EnrollTrust { keys: vec![TrustedKey::new(enroll_key.public_key())] });
     let mut trust_json = serde_json::to_string_pretty(&trust)?;
     trust_json.push('\n');
     file::write_public(&root.join("fleet.toml"), &templates::fleet_toml(&options.fleet, hosts))?;
     file::write_public(&root.join("bundles/app.toml"), templates::BUNDLE)?;
     file::write_public(&root.join("trust.json"), &trust_json)?;
     release_key::write(&key, &root.join("keys/release.key"))?;
+    release_key::write(&enroll_key, &root.join("keys/enroll.key"))?;
     authority.write(&root.join("ca"))?;
+    let issuer = authority.intermediate(options.now, INTERMEDIATE_DAYS)?;
+    issuer.write(&root.join("certs"), INTERMEDIATE_STEM)?;
     let mut files: Vec<String> = [
         "fleet.toml",
         "bundles/app.toml",
         "trust.json",
         "keys/release.key",
+        "keys/enroll.key",
         "ca/ca.pem",
         "ca/ca.key",
+        "certs/issuer.pem",
+        "certs/issuer.key",
     ]
     .map(str::to_owned)
     .to_vec();

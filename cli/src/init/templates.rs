@@ -81,7 +81,8 @@ pub(super) fn next_commands(dir: &str, hosts: &[HostName]) -> String {
          \x20 wavegate release sign releases/1 --key keys/release.key\n\
          \x20 wavegate-cp serve --state-dir state/control-plane --trust trust.json \
          --tls-cert certs/control-plane.pem --tls-key certs/control-plane.key \
-         --client-ca ca/ca.pem --status-listen 127.0.0.1:9443 --heartbeat-secs 5\n\
+         --client-ca ca/ca.pem --issuer-cert certs/issuer.pem --issuer-key certs/issuer.key \
+         --status-listen 127.0.0.1:9443 --heartbeat-secs 5\n\
          and in a second one:\n\
          \x20 cd {dir}\n{agents}\
          \x20 export WAVEGATE_URL=https://localhost:8443 WAVEGATE_CA=ca/ca.pem \

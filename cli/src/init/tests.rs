@@ -38,11 +38,14 @@ fn the_files_are_those_of_the_contract_and_keys_are_private() {
     certs/host-host-01.pem
     certs/host-host-02.key
     certs/host-host-02.pem
+    certs/issuer.key
+    certs/issuer.pem
     certs/operator-admin.key
     certs/operator-admin.pem
     certs/viewer-read.key
     certs/viewer-read.pem
     fleet.toml
+    keys/enroll.key
     keys/release.key
     trust.json
     ");
@@ -92,7 +95,7 @@ fn the_next_commands_are_printed_in_full() {
       mkdir -p state logs roots/host-01
       wavegate release build fleet.toml --out releases/1
       wavegate release sign releases/1 --key keys/release.key
-      wavegate-cp serve --state-dir state/control-plane --trust trust.json --tls-cert certs/control-plane.pem --tls-key certs/control-plane.key --client-ca ca/ca.pem --status-listen 127.0.0.1:9443 --heartbeat-secs 5
+      wavegate-cp serve --state-dir state/control-plane --trust trust.json --tls-cert certs/control-plane.pem --tls-key certs/control-plane.key --client-ca ca/ca.pem --issuer-cert certs/issuer.pem --issuer-key certs/issuer.key --status-listen 127.0.0.1:9443 --heartbeat-secs 5
     and in a second one:
       cd fleet
       wavegate-agent run --state-dir state/host-01 --root roots/host-01 --trust trust.json --url https://localhost:8443 --ca ca/ca.pem --cert certs/host-host-01.pem --key certs/host-host-01.key 2> logs/host-01.log &

@@ -5,6 +5,8 @@
 //!
 //! Not here: what a role may do (the control plane).
 
+pub mod intermediate;
+
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -37,6 +39,9 @@ pub enum CaError {
     /// What was issued cannot be used.
     #[error("cannot use the certificate that was made: {0}")]
     Unusable(String),
+    /// An authority that was made to have none below it.
+    #[error("this authority may not have another below it")]
+    NoneBelow,
     /// The folder's `ca.pem` is not one of ours.
     #[error("{path} is no certificate authority of a fleet: {reason}", path = path.display())]
     NotAnAuthority {
@@ -140,7 +145,7 @@ impl CertificateAuthority {
     pub fn generate(fleet: FleetName, now: SystemTime) -> Result<Self, CaError> {
         let key = KeyPair::generate()?;
         let mut params = params(&format!("wavegate {fleet} CA"), now, CA_DAYS);
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.subject_alt_names = vec![SanType::URI(format!("spiffe://{fleet}").try_into()?)];
         let certificate_pem = params.self_signed(&key)?.pem();

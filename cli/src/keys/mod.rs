@@ -4,8 +4,10 @@
 
 pub mod ca;
 pub mod file;
+pub mod host_key;
 pub mod release_key;
 pub mod rotation;
+pub mod token_id;
 pub mod trust;
 
 pub use ca::{CertificateAuthority, Issued, Role};

@@ -25,6 +25,7 @@ use super::edges::After;
 use super::resolve::ResolvedHosts;
 use super::waves::Waves;
 use super::{BuildError, BuiltRollout};
+use crate::fleet_toml::enroll::EnrollSection;
 use crate::fleet_toml::model::FleetToml;
 
 /// One channel's rollout before it has a ref.
@@ -180,6 +181,7 @@ pub(super) fn fleet(
         channel_edges: keys.channel_edges.iter().map(edge).collect(),
         revoked,
         operators,
+        enroll: keys.enroll.as_ref().map(EnrollSection::to_signed),
     };
     let value = serde_json::to_value(document).map_err(BuildError::Encoding)?;
     Ok(canonical_bytes(&value))

@@ -53,6 +53,22 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<PathBuf>,
+    /// The certificate that hosts' certificates are issued by, with its chain (PEM); without it none are.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer_cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer_key: Option<PathBuf>,
+    /// For how long the certificates of hosts are issued [default: 30d].
+    #[arg(long, value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_cert_ttl: Option<String>,
+    /// For how long after its end a host's certificate can still be renewed by its key [default: 30d].
+    #[arg(long, value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renew_grace: Option<String>,
     /// Where to listen for agents and operators [default: 127.0.0.1:8443]; port 0 picks one.
     #[arg(long, value_name = "ADDR")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -15,12 +15,16 @@ use crate::exit::Failure;
 const DROP_INS: &str = "conf.d";
 
 /// The keys of the files.
-pub(super) const KEYS: [&str; 20] = [
+pub(super) const KEYS: [&str; 24] = [
     "state_dir",
     "trust",
     "tls_cert",
     "tls_key",
     "client_ca",
+    "issuer_cert",
+    "issuer_key",
+    "host_cert_ttl",
+    "renew_grace",
     "listen",
     "status_listen",
     "status_allow_remote",

@@ -31,6 +31,16 @@ const MIN_RETAIN_SECS: u64 = 3600;
 /// And for a hundred years at most.
 const MAX_RETAIN_SECS: u64 = 100 * 365 * 86_400;
 
+/// For how long certificates of hosts are issued when not told otherwise, and how long after that they
+/// can be renewed.
+const DEFAULT_HOST_CERT: &str = "30d";
+
+/// Certificates of hosts live for ten seconds at least: fleets in tests renew in the middle of things.
+const MIN_HOST_CERT_SECS: u64 = 10;
+
+/// And for a year at most.
+const MAX_HOST_CERT_SECS: u64 = 366 * 86_400;
+
 /// The same in seconds, for those who do not read a command line.
 pub const DEFAULT_RETAIN_SECS: u64 = 90 * 86_400;
 
@@ -47,6 +57,10 @@ pub struct Settings {
     pub tls_key: PathBuf,
     /// The roots that client certificates chain to, PEM; `None`: those of the trust file.
     pub client_ca: Option<PathBuf>,
+    /// What certificates of hosts are issued by; `None`: none are.
+    pub issuer: Option<IssuerSettings>,
+    /// For how long after its end a certificate can be renewed, in seconds.
+    pub renew_grace_secs: u64,
     /// The mTLS listener.
     pub listen: SocketAddr,
     /// The plain, read-only listener.
@@ -65,6 +79,17 @@ pub struct Settings {
     pub limits: Limits,
 }
 
+/// What certificates of hosts are issued by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerSettings {
+    /// The certificate, with its chain, PEM.
+    pub cert: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// For how long certificates are issued, in seconds.
+    pub host_cert_secs: u64,
+}
+
 impl Settings {
     /// Puts the command line over the configuration files over the defaults.
     ///
@@ -80,7 +105,10 @@ impl Settings {
             .transpose()?
             .map(|addr| loopback_only(addr, layered.status_allow_remote))
             .transpose()?;
+        let issuer = issuer(&layered)?;
         Ok(Self {
+            issuer,
+            renew_grace_secs: seconds("renew-grace", layered.renew_grace.as_deref(), 0)?,
             state_dir: required(layered.state_dir, "state-dir")?,
             trust: required(layered.trust, "trust")?,
             tls_cert: required(layered.tls_cert, "tls-cert")?,
@@ -126,6 +154,24 @@ fn bounded(value: u64, min: u64, max: u64, flag: &str) -> Result<u64, Failure> {
         return Ok(value);
     }
     Err(usage(format!("read --{flag}: {value} is not within {min} and {max}")))
+}
+
+fn seconds(flag: &str, text: Option<&str>, min: u64) -> Result<u64, Failure> {
+    let duration = parse_duration(text.unwrap_or(DEFAULT_HOST_CERT))
+        .map_err(|error| usage(format!("read --{flag}: {error}")))?;
+    bounded(duration.as_secs(), min, MAX_HOST_CERT_SECS, &format!("{flag}, in seconds"))
+}
+
+fn issuer(layered: &ServeArgs) -> Result<Option<IssuerSettings>, Failure> {
+    let host_cert_secs =
+        seconds("host-cert-ttl", layered.host_cert_ttl.as_deref(), MIN_HOST_CERT_SECS)?;
+    match (layered.issuer_cert.clone(), layered.issuer_key.clone()) {
+        (Some(cert), Some(key)) => Ok(Some(IssuerSettings { cert, key, host_cert_secs })),
+        (None, None) => Ok(None),
+        (Some(_), None) | (None, Some(_)) => {
+            Err(usage("start: --issuer-cert and --issuer-key go together".to_owned()))
+        }
+    }
 }
 
 fn retain_secs(text: &str) -> Result<u64, Failure> {

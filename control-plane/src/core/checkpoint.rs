@@ -115,7 +115,8 @@ impl Core {
         }
         let (old, new) = (self.cp_epoch, self.config.next_epoch);
         self.cp_epoch = new;
-        self.write(Write::Epoch(new));
+        self.epoch_since = now.wall;
+        self.write(Write::Epoch { epoch: new, since: now.wall });
         self.note(Fact::own(now, "epoch_renewed", logged(&EpochRenewed { old, new })).on(host));
         self.expect_everybody();
     }

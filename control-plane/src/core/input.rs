@@ -11,6 +11,7 @@ use wavegate_proto::log_chain::RemovedRun;
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::agent::{EventsRequest, Heartbeat, RolloutProof};
 
+use super::enroll::{Enrolling, Renewing};
 use super::query::Query;
 use super::rows::LogEnd;
 use super::trust::TrustHolds;
@@ -73,6 +74,20 @@ pub enum Input {
         plan: Box<Verified<HostPlan>>,
         /// The proof it came with.
         proof: Box<RolloutProof>,
+        /// To be answered.
+        reply: Token,
+    },
+    /// A host wants its first certificate.
+    Enroll {
+        /// Who, and by which token.
+        enrolling: Box<Enrolling>,
+        /// To be answered.
+        reply: Token,
+    },
+    /// A host wants its next certificate.
+    Renew {
+        /// Who, and how it is known.
+        renewing: Box<Renewing>,
         /// To be answered.
         reply: Token,
     },

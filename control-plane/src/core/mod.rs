@@ -9,6 +9,7 @@ mod checkpoint;
 mod consequences;
 mod dispatch;
 mod documents;
+mod enroll;
 mod events;
 mod expiries;
 mod fork;
@@ -31,14 +32,16 @@ mod rows;
 mod trust;
 mod verbs;
 
+pub use enroll::{Enrolling, Renewing};
 pub use input::{Input, Token};
 pub use output::{Answer, HostBlobs, Output};
+pub use payload::RenewedBy;
 pub use query::{Figures, HostFilter, PageRequest, Query};
 pub use restore::RestoreError;
 pub use rows::{
-    DispatchRow, HostRolloutRow, HostSeenRow, KEPT_KINDS, LogEnd, LogRow, MarkContent, MarkRow,
-    PlacementMarks, ProbeFailuresRow, PrunedRow, QuarantineRow, ReleaseRow, RemovedRow, RolloutRow,
-    Stored, WaveRow, Write,
+    DispatchRow, EnrollmentRow, HostRolloutRow, HostSeenRow, KEPT_KINDS, LogEnd, LogRow,
+    MarkContent, MarkRow, PlacementMarks, ProbeFailuresRow, PrunedRow, QuarantineRow, ReleaseRow,
+    RemovedRow, RolloutRow, Stored, WaveRow, Write,
 };
 pub use trust::TrustHolds;
 pub use verbs::Verb;
@@ -54,10 +57,11 @@ use wavegate_proto::artifact::verified::Verified;
 use wavegate_proto::ids::{
     ChannelName, ClosureId, CpEpoch, FleetName, HostName, JournalId, LogSeq, RolloutId, Sha256Hash,
 };
-use wavegate_proto::time::{Mono, Now};
+use wavegate_proto::time::{Mono, Now, Timestamp};
 use wavegate_reconciler::fleet::Fleet;
 
 use checkpoint::LogHistory;
+use enroll::Enrollments;
 use input::Place;
 use log::Fact;
 use new_journals::NewJournals;
@@ -102,6 +106,8 @@ pub struct Core {
     config: CoreConfig,
     fleet: Fleet,
     cp_epoch: CpEpoch,
+    /// Since when: what was before, this database may not know.
+    epoch_since: Timestamp,
     last_seq: LogSeq,
     history: LogHistory,
     release: Option<Arc<Verified<Release>>>,
@@ -130,6 +136,10 @@ pub struct Core {
     diverged: BTreeSet<JournalId>,
     /// Refusals of releases that have been noted.
     refusals: BTreeSet<String>,
+    /// Who was let in by tokens that may still count.
+    enrollments: Enrollments,
+    /// When hosts renewed their certificates.
+    renewed: BTreeMap<HostName, Mono>,
     /// Rollouts that retention has removed, and what their refs are bound to for ever.
     pruned: BTreeMap<RolloutId, Sha256Hash>,
     /// When it was last looked for rollouts to prune, and there was none.
@@ -157,6 +167,8 @@ impl Core {
             Input::OfferRollout { host, plan, proof, reply } => {
                 self.offer_rollout(now, &host, &plan, &proof, reply);
             }
+            Input::Enroll { enrolling, reply } => self.enroll(now, &enrolling, reply),
+            Input::Renew { renewing, reply } => self.renew(now, &renewing, reply),
             Input::CheckRelease { release, reply } => self.check_release(&release, reply),
             Input::Preview { release, reply } => self.preview(now, &release, reply),
             Input::AdoptRelease { release, reply } => self.adopt_release(now, &release, reply),

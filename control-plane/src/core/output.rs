@@ -44,6 +44,8 @@ pub enum Answer {
     Events(EventsAnswer),
     /// To an offered header.
     Offered,
+    /// The host may be given a certificate.
+    MayIssue,
     /// A release could be adopted.
     ReleaseAcceptable,
     /// To [`Input::Preview`](super::Input::Preview): the core as it stands, to try the release out on.

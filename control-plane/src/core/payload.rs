@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wavegate_proto::artifact::entry::HostEntry;
 use wavegate_proto::ids::{
-    Attempt, ChannelName, ClosureId, CpEpoch, HostName, JournalId, RolloutId, Seq, Serial,
-    Sha256Hash, WaveIndex,
+    Attempt, ChannelName, ClosureId, CpEpoch, HostName, JournalId, KeyId, KeyThumbprint, RolloutId,
+    Seq, Serial, Sha256Hash, TokenId, WaveIndex,
 };
 use wavegate_proto::signing::Signature;
 use wavegate_proto::time::Timestamp;
@@ -200,6 +200,38 @@ pub(super) struct HostRecovered {
     /// With the case `header-offered`: what the signed plan says about the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) entry: Option<HostEntry>,
+}
+
+/// `host_enrolled`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct HostEnrolled {
+    pub(super) token: TokenId,
+    /// Who signed it.
+    pub(super) token_key: KeyId,
+    /// Until when it counts.
+    pub(super) expires_at: Timestamp,
+    /// Whether it is bound to the host's key.
+    pub(super) bound: bool,
+    /// The host's key.
+    pub(super) key: KeyThumbprint,
+}
+
+/// `certificate_renewed`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct CertificateRenewed {
+    /// The host's key.
+    pub(super) key: KeyThumbprint,
+    pub(super) by: RenewedBy,
+}
+
+/// How a host has proven who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RenewedBy {
+    /// By the certificate of its connection.
+    Certificate,
+    /// By one that has expired, and its key.
+    ExpiredCertificate,
 }
 
 /// `event_refused`.

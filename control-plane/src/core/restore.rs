@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wavegate_proto::artifact::header::RolloutHeader;
+use wavegate_proto::enroll::MAX_TOKEN_LIFETIME_SECS;
 use wavegate_proto::ids::CpEpoch;
 use wavegate_proto::time::{Mono, Now, Timestamp};
 use wavegate_reconciler::fleet::liveness::Liveness;
@@ -18,7 +19,7 @@ use super::consequences::MAX_BACK_OFF_SECS;
 use super::log::Fact;
 use super::new_journals::NewJournals;
 use super::payload::{CpStarted, logged};
-use super::rows::{DispatchRow, HostRolloutRow, LogEnd, RolloutRow, Stored};
+use super::rows::{DispatchRow, EnrollmentRow, HostRolloutRow, LogEnd, RolloutRow, Stored};
 use super::{Core, CoreConfig, Output};
 
 /// Why the rows do not make a core.
@@ -41,9 +42,16 @@ impl Core {
     ) -> Result<(Self, Vec<Output>), RestoreError> {
         let mut core = Self::without_rows(config, stored.cp_epoch, stored.log_end, now);
         core.fleet.recovering = Recovering::at_start(stored.new_database);
+        core.epoch_since = stored.epoch_since;
         core.release_row = stored.release;
         let pruned = stored.pruned.into_iter().map(|row| (row.rollout_id, row.content_id));
         core.pruned.extend(pruned);
+        // A clock that errs by days must not make a token count twice.
+        let counts =
+            |row: &EnrollmentRow| row.expires_at.plus_secs(MAX_TOKEN_LIFETIME_SECS) >= now.wall;
+        for row in stored.enrollments.into_iter().filter(counts) {
+            core.enrollments.entry(row.token).or_default().insert(row.host, row.key);
+        }
         for row in stored.rollouts {
             core.restore_rollout(row)?;
         }
@@ -88,6 +96,9 @@ impl Core {
             fleet: Fleet::new(config.heartbeat_secs, Recovering::at_start(true)),
             config,
             cp_epoch,
+            epoch_since: now.wall,
+            enrollments: BTreeMap::new(),
+            renewed: BTreeMap::new(),
             last_seq: log_end.seq,
             history: LogHistory::at_start(log_end),
             release: None,

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use wavegate_proto::artifact::entry::HostEntry;
 use wavegate_proto::canonical::chain_log;
 use wavegate_proto::ids::{
-    Attempt, ChannelName, ClosureId, CpEpoch, HostName, LogSeq, ProbeName, Ref, RolloutId, Serial,
-    Sha256Hash, WaveIndex,
+    Attempt, ChannelName, ClosureId, CpEpoch, HostName, KeyThumbprint, LogSeq, ProbeName, Ref,
+    RolloutId, Serial, Sha256Hash, TokenId, WaveIndex,
 };
 use wavegate_proto::log_chain::RemovedRun;
 use wavegate_proto::record::HostRecord;
@@ -68,8 +68,15 @@ pub enum Write {
     LogRemoved(RemovedRow),
     /// When hosts were last heard from; flushed now and then.
     HostsSeen(Vec<HostSeenRow>),
-    /// The database's epoch is another from now on.
-    Epoch(CpEpoch),
+    /// A token has let a host in.
+    Enrollment(EnrollmentRow),
+    /// The database's epoch.
+    Epoch {
+        /// Which.
+        epoch: CpEpoch,
+        /// Since when, if it is another.
+        since: Timestamp,
+    },
 }
 
 /// One row of the log. Its `chain` is computed by the store, in order.
@@ -335,6 +342,23 @@ pub struct PrunedRow {
     pub log_seq: LogSeq,
 }
 
+/// A host that a token has let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnrollmentRow {
+    /// By which token.
+    pub token: TokenId,
+    /// Which host.
+    pub host: HostName,
+    /// With which key.
+    pub key: KeyThumbprint,
+    /// Until when the token counts.
+    pub expires_at: Timestamp,
+    /// When.
+    pub at: Timestamp,
+    /// The log row that says so.
+    pub log_seq: LogSeq,
+}
+
 /// Rows that compaction has removed from the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemovedRow {
@@ -371,6 +395,8 @@ pub struct LogEnd {
 pub struct Stored {
     /// The database's epoch.
     pub cp_epoch: CpEpoch,
+    /// Since when: when the database was made, or found to have gone back.
+    pub epoch_since: Timestamp,
     /// Whether the database was made at this start.
     pub new_database: bool,
     /// The end of the log.
@@ -389,6 +415,8 @@ pub struct Stored {
     pub marks_version: u64,
     /// Every open dispatch.
     pub dispatches: Vec<DispatchRow>,
+    /// Hosts that tokens have let in.
+    pub enrollments: Vec<EnrollmentRow>,
     /// Rollouts that retention has removed.
     pub pruned: Vec<PrunedRow>,
     /// When hosts were last heard from.

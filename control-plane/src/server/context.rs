@@ -5,13 +5,9 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use wavegate_proto::time::Timestamp;
-
 use super::disk::Disk;
 use super::limiter::Limiter;
-use super::{Readiness, Revocations, Scopes, Streams};
+use super::{LiveTls, Readiness, Revocations, Scopes, Streams};
 use crate::blobs::BlobStore;
 use crate::clock::Clock;
 use crate::core::LogEnd;
@@ -19,6 +15,8 @@ use crate::service::Handle;
 use crate::store::EventReader;
 use crate::trust::TrustStore;
 use crate::workers::release::Publisher;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// What every route has at hand. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -57,8 +55,10 @@ pub struct Shared {
     pub stopping: CancellationToken,
     /// The most bytes of a blob.
     pub max_blob_bytes: u64,
-    /// When the server's own certificate expires.
-    pub certificate_expires_at: Timestamp,
+    /// The server's certificate, and what issues those of hosts.
+    pub tls: Arc<LiveTls>,
+    /// For how long after its end a host's certificate can be renewed, in seconds.
+    pub renew_grace_secs: u64,
 }
 
 impl Context {

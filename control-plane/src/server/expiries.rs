@@ -15,8 +15,13 @@ use super::identity::expires_at;
 pub(super) fn certificates(context: &Context) -> Vec<Expiry> {
     let now = context.clock.wall();
     let row = |kind, name, at: Timestamp| Expiry { kind, name, at, left_secs: at.secs_since(now) };
-    let own = context.certificate_expires_at;
+    let certificates = context.tls.load();
+    let own = certificates.server.expires_at;
     let mut rows = vec![row(ExpiryKind::ControlPlaneCertificate, "control-plane".to_owned(), own)];
+    if let Some(issuer) = &certificates.issuer {
+        let name = "issuing authority".to_owned();
+        rows.push(row(ExpiryKind::Authority, name, issuer.not_after()));
+    }
     for pem in &context.trust.chain().trust().ca_pem {
         let authorities = CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok);
         rows.extend(

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -17,7 +16,7 @@ use wavegate_proto::ids::FleetName;
 use super::connection::{self, Caller, Http, Service};
 use super::identity::Peer;
 use super::limiter::{Key, Seat};
-use super::{Context, router};
+use super::{Context, LiveTls, router};
 
 /// How long to wait after a failed accept: the process is out of files, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -25,7 +24,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How connections of a listener begin.
 #[derive(Clone)]
 enum Transport {
-    Tls { acceptor: TlsAcceptor, fleet: FleetName },
+    Tls { tls: Arc<LiveTls>, fleet: FleetName },
     Plain,
 }
 
@@ -50,12 +49,11 @@ impl Listeners {
     pub fn start(
         context: &Context,
         https: TcpListener,
-        tls: Arc<ServerConfig>,
         status: Option<TcpListener>,
     ) -> io::Result<Self> {
         let permits = Arc::new(Semaphore::new(context.limiter.limits().connections));
         let transport = Transport::Tls {
-            acceptor: TlsAcceptor::from(tls),
+            tls: context.tls.clone(),
             fleet: context.trust.chain().trust().fleet.clone(),
         };
         let service = |router| Service { router, context: context.clone() };
@@ -140,7 +138,8 @@ async fn serve(accepted: Accepted, transport: Transport, service: Service, watch
             connection::serve(stream, Http::One, caller(Peer::Local, false), service, watcher)
                 .await;
         }
-        Transport::Tls { acceptor, fleet } => {
+        Transport::Tls { tls, fleet } => {
+            let acceptor = TlsAcceptor::from(tls.load().server.config.clone());
             let patience = service.context.limiter.limits().handshake;
             let stream = match tokio::time::timeout(patience, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => stream,

@@ -18,6 +18,7 @@ mod gate;
 pub mod identity;
 pub mod limiter;
 pub mod listener;
+pub mod live_tls;
 pub mod openapi;
 mod readiness;
 pub mod revocation;
@@ -30,6 +31,7 @@ mod tails;
 pub mod tls;
 
 pub use context::{Context, Shared};
+pub use live_tls::LiveTls;
 pub use readiness::Readiness;
 pub use revocation::Revocations;
 pub use scopes::Scopes;

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use axum::routing::{MethodRouter, delete, get, post, put};
 use wavegate_proto::wire::agent::{MAX_EVENTS_BYTES, MAX_HEARTBEAT_BYTES, MAX_POLL_WAIT_SECS};
+use wavegate_proto::wire::enroll::MAX_ENROLL_BYTES;
 use wavegate_proto::wire::verbs::MAX_VERB_BYTES;
 
 use super::identity::Role;
 use super::routes::{
-    agent, assets, blobs, channels, events, health, hosts, quarantines, releases, rollouts, status,
-    stream, trust, verbs,
+    agent, assets, blobs, channels, enroll, events, health, hosts, quarantines, releases, rollouts,
+    status, stream, trust, verbs,
 };
 use super::{Context, openapi};
 
@@ -110,6 +111,10 @@ const fn open(path: &'static str, service: fn() -> MethodRouter<Context>) -> Rou
 
 /// Every route.
 pub const ROUTES: &[Route] = &[
+    mtls("POST", "/v1/enroll", Access::Anyone, body(SHORT, MAX_ENROLL_BYTES), || {
+        post(enroll::enroll)
+    }),
+    mtls("POST", "/v1/agent/renew", HOST, body(SHORT, MAX_ENROLL_BYTES), || post(enroll::renew)),
     mtls("POST", "/v1/agent/heartbeat", HOST, body(SHORT, MAX_HEARTBEAT_BYTES), || {
         post(agent::heartbeat)
     }),

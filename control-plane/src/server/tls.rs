@@ -9,11 +9,13 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use wavegate_proto::time::Timestamp;
 
 use super::identity::expires_at;
 use crate::clock::Clock;
+use crate::issuing::IssuerError;
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,9 @@ pub enum TlsError {
     /// The trust file's roots cannot be read.
     #[error("read the trust file's ca_pem: {0}")]
     TrustRoots(String),
+    /// The issuing authority cannot be used.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
     /// The certificate, key or roots are not accepted.
     #[error("set up TLS: {0}")]
     Rustls(String),
@@ -39,6 +44,8 @@ pub enum TlsError {
 pub struct ServerTls {
     /// For the acceptor.
     pub config: Arc<ServerConfig>,
+    /// Judges chains of clients, as the acceptor does.
+    pub verifier: Arc<dyn ClientCertVerifier>,
     /// When the server's certificate expires.
     pub expires_at: Timestamp,
 }
@@ -75,7 +82,7 @@ impl ServerTls {
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(rustls_error)?
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(verifier.clone())
             .with_single_cert(chain_certificates, key)
             .map_err(rustls_error)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -83,7 +90,7 @@ impl ServerTls {
             path: chain.to_owned(),
             reason: "its first certificate cannot be read".to_owned(),
         })?;
-        Ok(Self { config: Arc::new(config), expires_at })
+        Ok(Self { config: Arc::new(config), verifier, expires_at })
     }
 
     /// Client certificates are judged by this clock.

@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 
 use wavegate_proto::ids::{ChannelName, ClosureId, CpEpoch, HostName, RolloutId, WaveIndex};
+use wavegate_proto::time::Timestamp;
 
 use crate::core::{
-    DispatchRow, HostRolloutRow, HostSeenRow, LogRow, MarkRow, ProbeFailuresRow, PrunedRow,
-    QuarantineRow, ReleaseRow, RemovedRow, RolloutRow, WaveRow, Write,
+    DispatchRow, EnrollmentRow, HostRolloutRow, HostSeenRow, LogRow, MarkRow, ProbeFailuresRow,
+    PrunedRow, QuarantineRow, ReleaseRow, RemovedRow, RolloutRow, WaveRow, Write,
 };
 
 type Place = (RolloutId, HostName);
@@ -31,7 +32,9 @@ pub(super) struct Batch {
     pub(super) releases: Vec<ReleaseRow>,
     pub(super) pruned: Vec<PrunedRow>,
     pub(super) removed: Vec<RemovedRow>,
-    pub(super) epoch: Option<CpEpoch>,
+    pub(super) enrollments: Vec<EnrollmentRow>,
+    /// Which, and since when if it is another.
+    pub(super) epoch: Option<(CpEpoch, Timestamp)>,
     pub(super) hosts_seen: BTreeMap<HostName, HostSeenRow>,
 }
 
@@ -83,7 +86,8 @@ impl Batch {
             Write::Release(row) => self.releases.push(row),
             Write::RolloutPruned(row) => self.pruned.push(row),
             Write::LogRemoved(row) => self.removed.push(row),
-            Write::Epoch(epoch) => self.epoch = Some(epoch),
+            Write::Enrollment(row) => self.enrollments.push(row),
+            Write::Epoch { epoch, since } => self.epoch = Some((epoch, since)),
             Write::HostsSeen(rows) => {
                 self.hosts_seen.extend(rows.into_iter().map(|row| (row.host.clone(), row)));
             }

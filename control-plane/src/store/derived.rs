@@ -10,8 +10,8 @@ use super::batch::Batch;
 use super::error::StoreError;
 use super::row::sql_int;
 use crate::core::{
-    DispatchRow, HostRolloutRow, HostSeenRow, MarkContent, MarkRow, ProbeFailuresRow, PrunedRow,
-    QuarantineRow, ReleaseRow, RemovedRow, RolloutRow, WaveRow,
+    DispatchRow, EnrollmentRow, HostRolloutRow, HostSeenRow, MarkContent, MarkRow,
+    ProbeFailuresRow, PrunedRow, QuarantineRow, ReleaseRow, RemovedRow, RolloutRow, WaveRow,
 };
 
 /// Writes every derived row of the batch.
@@ -44,9 +44,14 @@ pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), StoreE
         }
     }
     batch.releases.iter().try_for_each(|row| release(connection, row))?;
-    if let Some(epoch) = batch.epoch {
-        let update = "UPDATE meta SET value = ?1 WHERE key = 'cp_epoch'";
-        connection.execute(update, [epoch.to_string()])?;
+    batch.enrollments.iter().try_for_each(|row| enrollment(connection, row))?;
+    if let Some((epoch, since)) = batch.epoch {
+        let update = "UPDATE meta SET value = ?1 WHERE key = 'cp_epoch' AND value <> ?1";
+        if connection.execute(update, [epoch.to_string()])? > 0 {
+            let set = "INSERT INTO meta (key, value) VALUES ('epoch_since', ?1)
+                       ON CONFLICT (key) DO UPDATE SET value = ?1";
+            connection.execute(set, [since.to_string()])?;
+        }
     }
     batch.hosts_seen.values().try_for_each(|row| host_seen(connection, row))?;
     // Last: what was written about a rollout before it was pruned goes with it.
@@ -279,6 +284,23 @@ fn pruned(connection: &Connection, row: &PrunedRow) -> Result<(), StoreError> {
             rollout_id,
             row.content_id.0,
             row.pruned_at.to_string(),
+            sql_int(row.log_seq.0),
+        ])?;
+    Ok(())
+}
+
+fn enrollment(connection: &Connection, row: &EnrollmentRow) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO enrollments (token, host, key, expires_at, at, log_seq)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            row.token.as_str(),
+            row.host.as_str(),
+            row.key.as_str(),
+            row.expires_at.to_string(),
+            row.at.to_string(),
             sql_int(row.log_seq.0),
         ])?;
     Ok(())

@@ -4,14 +4,15 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 use wavegate_proto::ids::{Attempt, CpEpoch, LogSeq, RolloutId, Serial, Sha256Hash, WaveIndex};
+use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::operator::RolloutState;
 
 use super::error::StoreError;
 use super::row::Columns;
 use super::schema::Opened;
 use crate::core::{
-    DispatchRow, HostRolloutRow, HostSeenRow, LogEnd, MarkContent, MarkRow, PrunedRow,
-    QuarantineRow, ReleaseRow, RolloutRow, Stored,
+    DispatchRow, EnrollmentRow, HostRolloutRow, HostSeenRow, LogEnd, MarkContent, MarkRow,
+    PrunedRow, QuarantineRow, ReleaseRow, RolloutRow, Stored,
 };
 
 /// Everything that is read back, and the end of the log.
@@ -23,6 +24,7 @@ pub(super) fn stored(
     let tail = tail(connection)?;
     let stored = Stored {
         cp_epoch,
+        epoch_since: epoch_since(connection)?,
         new_database: opened == Opened::New,
         log_end: tail,
         release: rows(connection, "releases", RELEASE, release)?.pop(),
@@ -32,6 +34,7 @@ pub(super) fn stored(
         marks: rows(connection, "marks", MARKS, mark)?,
         marks_version: marks_version(connection)?,
         dispatches: rows(connection, "dispatches", DISPATCHES, dispatch)?,
+        enrollments: rows(connection, "enrollments", ENROLLMENTS, enrollment)?,
         pruned: rows(connection, "pruned_rollouts", PRUNED_ROLLOUTS, pruned)?,
         hosts_seen: rows(connection, "hosts", HOSTS, host_seen)?,
     };
@@ -142,6 +145,17 @@ fn marks_version(connection: &Connection) -> Result<u64, StoreError> {
     u64::try_from(version).map_err(|e| StoreError::malformed("meta", e))
 }
 
+/// The database's own epoch began when it was made.
+fn epoch_since(connection: &Connection) -> Result<Timestamp, StoreError> {
+    let since: String = connection.query_row(
+        "SELECT value FROM meta WHERE key IN ('epoch_since', 'created_at')
+         ORDER BY key DESC LIMIT 1",
+        [],
+        |row| row.get(0),
+    )?;
+    since.parse().map_err(|e| StoreError::malformed("meta", e))
+}
+
 const MARKS: &str =
     "SELECT kind, subject, document, version, log_seq FROM marks ORDER BY kind, subject";
 
@@ -176,6 +190,20 @@ fn dispatch(columns: &Columns<'_>) -> Result<DispatchRow, StoreError> {
         issued_at: columns.text(4)?,
         expires_at: columns.text(5)?,
         log_seq: columns.log_seq(6)?,
+    })
+}
+
+const ENROLLMENTS: &str = "SELECT token, host, key, expires_at, at, log_seq
+    FROM enrollments ORDER BY token, host";
+
+fn enrollment(columns: &Columns<'_>) -> Result<EnrollmentRow, StoreError> {
+    Ok(EnrollmentRow {
+        token: columns.text(0)?,
+        host: columns.text(1)?,
+        key: columns.text(2)?,
+        expires_at: columns.text(3)?,
+        at: columns.text(4)?,
+        log_seq: columns.log_seq(5)?,
     })
 }
 

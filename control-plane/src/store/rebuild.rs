@@ -26,7 +26,7 @@ use crate::core::CoreConfig;
 use crate::core::rebuild::{Artifacts, PRUNED, Rebuild, RebuildError};
 
 /// The tables that the log gives. A new derived table belongs here.
-const DERIVED: [&str; 10] = [
+const DERIVED: [&str; 11] = [
     "rollouts",
     "waves",
     "host_rollouts",
@@ -35,6 +35,7 @@ const DERIVED: [&str; 10] = [
     "quarantines",
     "dispatches",
     "releases",
+    "enrollments",
     "pruned_rollouts",
     "log_removed",
 ];

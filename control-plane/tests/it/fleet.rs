@@ -3,6 +3,7 @@
 //! Not here: the control plane that it is served by (see `running`).
 
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use wavegate_proto::canonical::canonical_bytes;
 use wavegate_proto::ids::{BlobId, Sha256Hash};
 use wavegate_proto::merkle::MerkleTree;
 use wavegate_proto::signing::{ArtifactType, PrivateKey, SignatureFile};
-use wavegate_proto::trust::{TrustFile, TrustedKey};
+use wavegate_proto::trust::{EnrollTrust, TrustFile, TrustedKey};
 
 /// A certificate and its key, PEM.
 pub(crate) struct Certificate {
@@ -42,6 +43,15 @@ impl Authority {
         Certificate { chain, key: key.serialize_pem() }
     }
 
+    /// An authority below this one that issues certificates of hosts.
+    pub(crate) fn intermediate(&self) -> Certificate {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let key = KeyPair::generate().unwrap();
+        let chain = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Certificate { chain, key: key.serialize_pem() }
+    }
+
     /// A certificate with these SPIFFE URIs.
     pub(crate) fn issue(&self, uris: &[&str]) -> Certificate {
         self.issue_with(uris, |_| {})
@@ -49,7 +59,7 @@ impl Authority {
 
     /// One that ran out half a minute ago.
     pub(crate) fn issue_expired(&self, uris: &[&str]) -> Certificate {
-        let end = std::time::SystemTime::now() - std::time::Duration::from_secs(30);
+        let end = SystemTime::now() - Duration::from_secs(30);
         self.issue_with(uris, |params| params.not_after = end.into())
     }
 
@@ -58,10 +68,28 @@ impl Authority {
         uris: &[&str],
         change: impl FnOnce(&mut CertificateParams),
     ) -> Certificate {
+        // Whole seconds, as certificates have them: issued a minute ago.
+        let now = SystemTime::now();
         let mut params = leaf(uris);
+        params.not_before = (now - Duration::from_secs(60)).into();
+        params.not_after = (now + Duration::from_secs(365 * 86_400)).into();
         change(&mut params);
         let key = KeyPair::generate().unwrap();
         let chain = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Certificate { chain, key: key.serialize_pem() }
+    }
+
+    /// The same for a key and a time.
+    pub(crate) fn issue_for(
+        &self,
+        uris: &[&str],
+        not_before: SystemTime,
+        not_after: SystemTime,
+        key: &KeyPair,
+    ) -> Certificate {
+        let mut params = leaf(uris);
+        (params.not_before, params.not_after) = (not_before.into(), not_after.into());
+        let chain = params.signed_by(key, &self.issuer).unwrap().pem();
         Certificate { chain, key: key.serialize_pem() }
     }
 }
@@ -73,7 +101,7 @@ fn leaf(uris: &[&str]) -> CertificateParams {
         params.subject_alt_names.push(SanType::URI((*uri).try_into().unwrap()));
     }
     // Whole seconds, as certificates have them: issued a minute ago.
-    params.not_before = (std::time::SystemTime::now() - std::time::Duration::from_secs(60)).into();
+    params.not_before = (SystemTime::now() - Duration::from_secs(60)).into();
     params
 }
 
@@ -81,6 +109,7 @@ fn leaf(uris: &[&str]) -> CertificateParams {
 pub(crate) struct TestFleet {
     pub(crate) authority: Authority,
     pub(crate) key: PrivateKey,
+    pub(crate) enroll_key: PrivateKey,
 }
 
 /// One version of what the fleet should run.
@@ -94,6 +123,9 @@ pub(crate) struct Plan {
     pub(crate) apart: bool,
     pub(crate) revoked: Value,
     pub(crate) operators: Value,
+    pub(crate) enroll: Value,
+    /// The key that each host must have.
+    pub(crate) public_key: Option<String>,
 }
 
 impl Plan {
@@ -106,6 +138,8 @@ impl Plan {
             apart: false,
             revoked: json!([]),
             operators: json!({}),
+            enroll: Value::Null,
+            public_key: None,
         }
     }
 
@@ -144,19 +178,29 @@ pub(crate) struct SignedRelease {
 
 impl TestFleet {
     pub(crate) fn new() -> Self {
-        Self { authority: Authority::new(), key: PrivateKey::from_seed([7; 32]) }
+        Self {
+            authority: Authority::new(),
+            key: PrivateKey::from_seed([7; 32]),
+            enroll_key: PrivateKey::from_seed([8; 32]),
+        }
     }
 
     pub(crate) fn trust(&self) -> TrustFile {
         let keys = vec![TrustedKey::new(self.key.public_key())];
-        TrustFile::new("demo".parse().unwrap(), 1, keys, vec![self.authority.pem.clone()])
+        let mut trust =
+            TrustFile::new("demo".parse().unwrap(), 1, keys, vec![self.authority.pem.clone()]);
+        trust.enroll =
+            Some(EnrollTrust { keys: vec![TrustedKey::new(self.enroll_key.public_key())] });
+        trust
     }
 
     pub(crate) fn sign(&self, plan: &Plan) -> SignedRelease {
         let closure = |host: &str| BlobId::of(&plan.closure_of(host)).to_string();
         let signed_at = wall().truncated_to_secs().to_string().replace(".000Z", "Z");
-        let host =
-            |name: &str| json!({ "channel": "stable", "tags": ["app"], "closure": closure(name) });
+        let host = |name: &str| {
+            json!({ "channel": "stable", "tags": ["app"], "closure": closure(name),
+                "public_key": plan.public_key })
+        };
         let hosts: serde_json::Map<_, _> =
             plan.hosts.iter().map(|name| ((*name).to_owned(), host(name))).collect();
         let fleet = json!({
@@ -166,6 +210,7 @@ impl TestFleet {
             } },
             "hosts": hosts, "channel_edges": [], "revoked": plan.revoked,
             "operators": plan.operators,
+            "enroll": plan.enroll,
         });
         let fleet = canonical_bytes(&fleet);
         let leaves: Vec<Vec<u8>> = plan

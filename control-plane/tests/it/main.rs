@@ -8,6 +8,7 @@ mod running;
 
 mod agents;
 mod commits;
+mod enroll;
 mod events;
 mod index;
 mod limits;
@@ -16,6 +17,7 @@ mod openapi;
 mod process;
 mod publishing;
 mod rebuild;
+mod renewal;
 mod roles;
 mod store;
 mod stream;

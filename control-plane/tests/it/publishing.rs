@@ -133,7 +133,7 @@ async fn readiness_names_what_is_missing() {
     assert_eq!(readyz(&plane).await, (503, missing));
     // The source has it: the same release makes good what is missing.
     std::fs::rename(&away, source(plane.dir.path())).unwrap();
-    plane.running.poll_source();
+    plane.running.look_again();
     plane.until("the blob is back", async || readyz(&plane).await.0 == 200).await;
 }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use wavegate_control_plane::app::{self, Running};
 use wavegate_control_plane::clock::wall;
 use wavegate_control_plane::config::{
-    DEFAULT_MAX_BLOB_BYTES, DEFAULT_RETAIN_SECS, Limits, Settings,
+    DEFAULT_MAX_BLOB_BYTES, DEFAULT_RETAIN_SECS, IssuerSettings, Limits, Settings,
 };
 use wavegate_control_plane::server::tls::install_crypto_provider;
 
@@ -42,6 +42,8 @@ pub(crate) fn settings(dir: &Path) -> Settings {
         tls_cert: dir.join("cp.pem"),
         tls_key: dir.join("cp.key"),
         client_ca: None,
+        issuer: None,
+        renew_grace_secs: 0,
         listen: "127.0.0.1:0".parse().unwrap(),
         status_listen: Some("127.0.0.1:0".parse().unwrap()),
         release_source: Some(source(dir).display().to_string()),
@@ -74,6 +76,41 @@ impl TestPlane {
         Self { fleet, dir, running }
     }
 
+    /// One that issues certificates of hosts, with this release adopted from its source.
+    pub(crate) async fn issuing(plan: &Plan) -> Self {
+        let plane = Self::start().await.restart_issuing().await;
+        plane.offer(plan).await;
+        plane
+    }
+
+    /// Stops it, loses its database, and starts it again with an issuing authority.
+    pub(crate) async fn restart_wiped(self) -> Self {
+        let Self { fleet, dir, running } = self;
+        running.stop().await.unwrap();
+        for suffix in ["", "-wal", "-shm"] {
+            let _absent =
+                std::fs::remove_file(dir.path().join(format!("state/wavegate.db{suffix}")));
+        }
+        let running = app::start(&settings(dir.path())).await.unwrap();
+        Self { fleet, dir, running }.restart_issuing().await
+    }
+
+    /// Starts it again, with an issuing authority.
+    pub(crate) async fn restart_issuing(self) -> Self {
+        let (cert, key) = (self.dir.path().join("issuer.pem"), self.dir.path().join("issuer.key"));
+        if !cert.exists() {
+            let intermediate = self.fleet.authority.intermediate();
+            std::fs::write(&cert, intermediate.chain).unwrap();
+            std::fs::write(&key, intermediate.key).unwrap();
+            std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+        }
+        self.restart_with(|settings| {
+            settings.issuer = Some(IssuerSettings { cert, key, host_cert_secs: 3600 });
+            settings.renew_grace_secs = 3600;
+        })
+        .await
+    }
+
     /// One with this release adopted from its source.
     pub(crate) async fn with_release(plan: &Plan) -> Self {
         let plane = Self::start().await;
@@ -84,7 +121,7 @@ impl TestPlane {
     /// Puts a release into the source and waits until it is adopted.
     pub(crate) async fn offer(&self, plan: &Plan) {
         self.fleet.write_release(&source(self.dir.path()), plan);
-        self.running.poll_source();
+        self.running.look_again();
         let operator = self.client("operator/alice");
         let serial = plan.serial;
         self.until("the release is adopted", async || {

@@ -6,8 +6,9 @@ use rusqlite::Connection;
 use serde_json::json;
 use tempfile::TempDir;
 use wavegate_control_plane::core::{
-    DispatchRow, HostRolloutRow, HostSeenRow, LogRow, MarkContent, MarkRow, PlacementMarks,
-    ProbeFailuresRow, PrunedRow, QuarantineRow, ReleaseRow, RolloutRow, Stored, WaveRow, Write,
+    DispatchRow, EnrollmentRow, HostRolloutRow, HostSeenRow, LogRow, MarkContent, MarkRow,
+    PlacementMarks, ProbeFailuresRow, PrunedRow, QuarantineRow, ReleaseRow, RolloutRow, Stored,
+    WaveRow, Write,
 };
 use wavegate_control_plane::store::check::check;
 use wavegate_control_plane::store::{DATABASE_FILE, Store, StoreError};
@@ -184,6 +185,17 @@ fn pruned(log_seq: u64) -> PrunedRow {
     }
 }
 
+fn enrollment(log_seq: u64) -> EnrollmentRow {
+    EnrollmentRow {
+        token: "t-1".parse().unwrap(),
+        host: "web-01".parse().unwrap(),
+        key: "A".repeat(43).parse().unwrap(),
+        expires_at: at(3600),
+        at: at(6),
+        log_seq: LogSeq(log_seq),
+    }
+}
+
 /// Every kind of row.
 fn everything() -> Vec<Write> {
     let wave = WaveRow {
@@ -205,6 +217,7 @@ fn everything() -> Vec<Write> {
         Write::Release(release(1, 1)),
         Write::Release(release(2, 2)),
         Write::RolloutPruned(pruned(1)),
+        Write::Enrollment(enrollment(1)),
         Write::HostsSeen(vec![seen()]),
     ];
     writes.extend(marks(1).into_iter().map(Write::Mark));
@@ -223,6 +236,7 @@ fn e2_what_was_written_is_read_back() {
     let (_store, stored) = open(&database(&dir));
     let expected = Stored {
         cp_epoch: empty.cp_epoch,
+        epoch_since: empty.epoch_since,
         new_database: false,
         log_end: stored.log_end,
         release: Some(release(2, 2)),
@@ -235,6 +249,7 @@ fn e2_what_was_written_is_read_back() {
         marks: marks(1),
         marks_version: 8,
         dispatches: vec![dispatch(1)],
+        enrollments: vec![enrollment(1)],
         pruned: vec![pruned(1)],
         hosts_seen: vec![seen()],
     };

@@ -9,7 +9,7 @@ use petgraph::algo::toposort;
 use petgraph::graphmap::DiGraphMap;
 
 use crate::artifact::entry::HostEntry;
-use crate::artifact::fleet::{FleetDocument, FleetHost};
+use crate::artifact::fleet::{EnrollMode, FleetDocument, FleetHost};
 use crate::artifact::header::RolloutHeader;
 use crate::artifact::policy::{Limit, Policy};
 use crate::artifact::rules::{RuleCode, Violation};
@@ -93,7 +93,18 @@ pub(super) fn check_fleet(fleet: &FleetDocument) -> Result<(), Violation> {
             return Err(broken(format!("operator {name}: unknown channel {unknown}")));
         }
     }
+    check_enroll(fleet)?;
     check_channel_edges(fleet)
+}
+
+/// Without a nonce, mode `strict` would let nobody in.
+fn check_enroll(fleet: &FleetDocument) -> Result<(), Violation> {
+    match &fleet.enroll {
+        Some(enroll) if enroll.mode == EnrollMode::Strict && enroll.nonce.is_none() => {
+            Err(broken("enroll: mode strict needs a nonce".to_owned()))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn check_fleet_host(fleet: &FleetDocument, host: &FleetHost) -> Result<(), Violation> {

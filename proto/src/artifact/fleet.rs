@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ChannelName, ClosureId, FleetName, HostName, PersonName, Ref, Serial};
+use crate::ids::{
+    ChannelName, ClosureId, EnrollNonce, FleetName, HostName, PersonName, Ref, Serial,
+};
 use crate::time::{Timestamp, whole_seconds};
 
 /// The most bytes of `fleet.json` or a hosts table.
@@ -33,6 +35,9 @@ pub struct FleetDocument {
     /// Operators who may act on some channels only. Whoever is not named may act on all.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub operators: BTreeMap<PersonName, OperatorScope>,
+    /// What enrollment tokens must have beyond a signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enroll: Option<FleetEnroll>,
 }
 
 /// What an operator may act on.
@@ -91,4 +96,30 @@ pub struct Revocation {
     /// Why.
     #[serde(default)]
     pub reason: Option<String>,
+}
+
+/// What enrollment tokens must have beyond a signature. Without it: mode `open`, no groups.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetEnroll {
+    /// How tokens without a key are judged.
+    #[serde(default)]
+    pub mode: EnrollMode,
+    /// In mode `strict`: what a token without a key must carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<EnrollNonce>,
+    /// Whether tokens for every host of a pattern count.
+    #[serde(default)]
+    pub group_tokens: bool,
+}
+
+/// How tokens that are not bound to a host's key are judged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EnrollMode {
+    /// Once, as far as the control plane's database remembers.
+    #[default]
+    Open,
+    /// Once, also after the database was lost: the token carries the nonce of the fleet document and
+    /// was issued after the database was made.
+    Strict,
 }

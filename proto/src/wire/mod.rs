@@ -3,6 +3,7 @@
 //! Not here: signed documents (see [`crate::artifact`]).
 
 pub mod agent;
+pub mod enroll;
 pub mod forecast;
 pub mod operator;
 pub mod plan;

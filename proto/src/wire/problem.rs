@@ -60,12 +60,20 @@ codes! {
     ClientCertificateRequired = "client-certificate-required", 401, "a client certificate is required";
     /// 401: revoked by the signed fleet document.
     CertificateRevoked = "certificate-revoked", 401, "the client certificate has been revoked";
+    /// 401: an enrollment token that nobody signed whom this fleet believes, or for something else.
+    TokenRefused = "token-refused", 401, "the enrollment token is refused";
+    /// 401: an enrollment token whose time is over.
+    TokenExpired = "token-expired", 401, "the enrollment token has expired";
+    /// 401: a certificate that cannot be renewed.
+    RenewalRefused = "renewal-refused", 401, "the certificate cannot be renewed";
     /// 403: the certificate's role may not do this.
     RoleForbidden = "role-forbidden", 403, "the certificate's role may not do this";
     /// 403: a host may only speak for itself.
     NotYourHost = "not-your-host", 403, "a host may only speak for itself";
     /// 403: not in the signed fleet.
     HostNotInFleet = "host-not-in-fleet", 403, "the host is not in the signed fleet";
+    /// 403: another key than the one that was promised.
+    KeyMismatch = "key-mismatch", 403, "the key is another one";
     /// 404: no such route.
     NotFound = "not-found", 404, "there is nothing here";
     /// 404: the control plane has no such rollout.
@@ -74,6 +82,8 @@ codes! {
     UnknownHost = "unknown-host", 404, "no such host";
     /// 404: no such blob.
     UnknownBlob = "unknown-blob", 404, "no such blob";
+    /// 404: this control plane issues no certificates.
+    IssuingDisabled = "issuing-disabled", 404, "this control plane issues no certificates";
     /// 405: the route has other methods.
     MethodNotAllowed = "method-not-allowed", 405, "the method is not allowed here";
     /// 409: events are missing in between.
@@ -90,6 +100,8 @@ codes! {
     NotSkippable = "not-skippable", 409, "the host cannot be skipped now";
     /// 409: the host is being worked on.
     HostInFlight = "host-in-flight", 409, "the host is being worked on";
+    /// 409: the enrollment token has been used.
+    TokenUsed = "token-used", 409, "the enrollment token has been used";
     /// 409: a closure of the rollout is quarantined.
     Quarantined = "quarantined", 409, "a closure is quarantined";
     /// 409: two machines use the host's certificate.
@@ -100,6 +112,8 @@ codes! {
     TooLarge = "too-large", 413, "the body is too large";
     /// 415: not JSON.
     UnsupportedMediaType = "unsupported-media-type", 415, "the media type is not supported";
+    /// 422: not a certificate signing request, or not signed by its own key.
+    BadCsr = "bad-csr", 422, "the certificate signing request is refused";
     /// 422: the state machine refuses an event.
     EventRefused = "event-refused", 422, "the event is refused";
     /// 422: a verb without a reason, or with one that is too long.

@@ -24,6 +24,7 @@ mod journals;
 mod memory;
 mod outbox;
 mod probes;
+mod renewal;
 mod restore;
 mod track;
 
@@ -35,3 +36,4 @@ pub use input::{
     StoredJournal, Verdict, Written,
 };
 pub use memory::{MemoryDisk, MemoryJournal};
+pub use renewal::{CertificateLife, Jitter, RenewalStep, renewal_step};

@@ -14,18 +14,40 @@ const FAKETIME: [&str; 2] = [
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
 ];
+/// What agents begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Credentials {
+    /// The certificates that `wavegate init` made.
+    Certificates,
+    /// A token each; the rest they make or fetch.
+    Tokens,
+}
 
 /// One agent a host.
 pub struct Agents<'a> {
     folder: &'a Folder,
     url: String,
+    credentials: Credentials,
     running: BTreeMap<HostName, Process>,
 }
 
 impl<'a> Agents<'a> {
     /// Starts the agent of every host.
     pub fn start(folder: &'a Folder, url: &str) -> Self {
-        let mut agents = Self { folder, url: url.to_owned(), running: BTreeMap::new() };
+        Self::start_with(folder, url, Credentials::Certificates)
+    }
+
+    /// Starts the agent of every host with nothing but the trust file and a token.
+    pub fn start_by_tokens(folder: &'a Folder, url: &str) -> Self {
+        for host in &folder.hosts {
+            folder.mint(host);
+        }
+        Self::start_with(folder, url, Credentials::Tokens)
+    }
+
+    fn start_with(folder: &'a Folder, url: &str, credentials: Credentials) -> Self {
+        let url = url.to_owned();
+        let mut agents = Self { folder, url, credentials, running: BTreeMap::new() };
         for host in &folder.hosts {
             agents.start_again(host);
         }
@@ -60,11 +82,18 @@ impl<'a> Agents<'a> {
             ("--state-dir", folder.agent_state(host)),
             ("--root", folder.root(host)),
             ("--trust", folder.path("trust.json")),
-            ("--ca", folder.path("ca/ca.pem")),
-            ("--cert", folder.path(format!("certs/host-{host}.pem"))),
-            ("--key", folder.path(format!("certs/host-{host}.key"))),
         ] {
             command.arg(flag).arg(path);
+        }
+        match self.credentials {
+            Credentials::Certificates => {
+                command.arg("--ca").arg(folder.path("ca/ca.pem"));
+                command.arg("--cert").arg(folder.path(format!("certs/host-{host}.pem")));
+                command.arg("--key").arg(folder.path(format!("certs/host-{host}.key")));
+            }
+            Credentials::Tokens => {
+                command.arg("--token-file").arg(folder.token(host));
+            }
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
         change(&mut command);

@@ -26,6 +26,8 @@ const PORT_PATIENCE: Duration = Duration::from_secs(30);
 /// A control plane that can be killed.
 pub struct ControlPlane<'a> {
     folder: &'a Folder,
+    /// For how long it issues certificates of hosts, such as `30s`; not at all by default.
+    host_cert_ttl: Option<&'static str>,
     process: Option<Process>,
     /// `https://127.0.0.1:…`
     pub url: String,
@@ -36,8 +38,18 @@ pub struct ControlPlane<'a> {
 impl<'a> ControlPlane<'a> {
     /// Starts one at ports that the kernel chooses.
     pub fn start(folder: &'a Folder) -> Self {
-        let (process, url, status_url) = launch(folder, "127.0.0.1:0", "127.0.0.1:0").unwrap();
-        Self { folder, process: Some(process), url, status_url }
+        Self::start_with(folder, None)
+    }
+
+    /// The same, issuing certificates of hosts for so long.
+    pub fn start_issuing(folder: &'a Folder, host_cert_ttl: &'static str) -> Self {
+        Self::start_with(folder, Some(host_cert_ttl))
+    }
+
+    fn start_with(folder: &'a Folder, host_cert_ttl: Option<&'static str>) -> Self {
+        let (process, url, status_url) =
+            launch(folder, host_cert_ttl, "127.0.0.1:0", "127.0.0.1:0").unwrap();
+        Self { folder, host_cert_ttl, process: Some(process), url, status_url }
     }
 
     /// `kill -9`.
@@ -48,7 +60,7 @@ impl<'a> ControlPlane<'a> {
     /// Starts it where it was.
     pub fn start_again(&mut self) {
         let (listen, status) = (authority(&self.url), authority(&self.status_url));
-        let launch = || launch(self.folder, listen, status);
+        let launch = || launch(self.folder, self.host_cert_ttl, listen, status);
         self.process = Some(until("the control plane to listen again", PORT_PATIENCE, launch).0);
     }
 
@@ -82,6 +94,7 @@ impl<'a> ControlPlane<'a> {
 
 fn launch(
     folder: &Folder,
+    host_cert_ttl: Option<&str>,
     listen: &str,
     status: &str,
 ) -> Result<(Process, String, String), String> {
@@ -98,6 +111,11 @@ fn launch(
         ("--client-ca", "ca/ca.pem"),
     ] {
         command.arg(flag).arg(folder.path(file));
+    }
+    if let Some(ttl) = host_cert_ttl {
+        command.arg("--issuer-cert").arg(folder.path("certs/issuer.pem"));
+        command.arg("--issuer-key").arg(folder.path("certs/issuer.key"));
+        command.args(["--host-cert-ttl", ttl]);
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(said);
     let mut process = Process::start("the control plane", &mut command);

@@ -162,6 +162,21 @@ impl Folder {
         self.wavegate(&[&publish[..], &certs, &keys].concat())
     }
 
+    /// The file with a host's token.
+    pub fn token(&self, host: &HostName) -> PathBuf {
+        self.path("tokens").join(host.as_str())
+    }
+
+    /// Mints a token for a host.
+    pub fn mint(&self, host: &HostName) {
+        fs::create_dir_all(self.path("tokens")).unwrap();
+        let (trust, key) = ("fleet/trust.json", "fleet/keys/enroll.key");
+        let (name, out) = (host.as_str(), self.token(host).display().to_string());
+        self.succeeds(&[
+            "token", "mint", "--host", name, "--trust", trust, "--key", key, "--out", &out,
+        ]);
+    }
+
     /// Everything below a host's root.
     pub fn files(&self, host: &HostName) -> Files {
         let mut files = Files::new();

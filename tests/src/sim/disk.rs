@@ -9,21 +9,24 @@ use std::sync::Arc;
 
 use wavegate_control_plane::core::rebuild::{Artifacts, PRUNED, Rebuild};
 use wavegate_control_plane::core::{
-    CoreConfig, DispatchRow, EchoKey, HostRolloutRow, HostSeenRow, KEPT_KINDS, LogEnd, LogRow,
-    MarkContent, MarkRow, ProbeFailuresRow, PrunedRow, QuarantineRow, ReleaseRow, RemovedRow,
-    RolloutRow, Stored, WaveRow, Write,
+    CoreConfig, DispatchRow, EchoKey, EnrollmentRow, HostRolloutRow, HostSeenRow, KEPT_KINDS,
+    LogEnd, LogRow, MarkContent, MarkRow, ProbeFailuresRow, PrunedRow, QuarantineRow, ReleaseRow,
+    RemovedRow, RolloutRow, Stored, WaveRow, Write,
 };
 use wavegate_proto::artifact::release::Release;
 use wavegate_proto::ids::{
-    ChannelName, ClosureId, CpEpoch, HostName, LogSeq, RolloutId, Sha256Hash, WaveIndex,
+    ChannelName, ClosureId, CpEpoch, HostName, LogSeq, RolloutId, Sha256Hash, TokenId, WaveIndex,
 };
 use wavegate_proto::log_chain::{LogWalk, RemovedRun};
+use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::operator::EventItem;
 
 /// What has been committed.
 #[derive(Debug, Clone, Default)]
 pub struct Disk {
     pub epoch: Option<CpEpoch>,
+    epoch_since: Timestamp,
+    enrollments: BTreeMap<(TokenId, HostName), EnrollmentRow>,
     pub log: Vec<Arc<LogRow>>,
     /// The chain up to each row.
     chain: Vec<Sha256Hash>,
@@ -94,7 +97,14 @@ impl Disk {
             }
             Write::RolloutPruned(row) => self.prune(row),
             Write::LogRemoved(row) => self.remove_from_log(row),
-            Write::Epoch(epoch) => self.epoch = Some(epoch),
+            Write::Epoch { epoch, since } => {
+                if self.epoch.replace(epoch).is_none_or(|before| before != epoch) {
+                    self.epoch_since = since;
+                }
+            }
+            Write::Enrollment(row) => {
+                self.enrollments.insert((row.token.clone(), row.host.clone()), row);
+            }
             Write::Release(row) => self.release = Some(row),
             Write::ProbeFailures(row) => {
                 let place = (row.rollout_id.clone(), row.host.clone());
@@ -156,6 +166,7 @@ impl Disk {
         assert_eq!(again.probe_failures, self.probe_failures, "probe_failures");
         assert_eq!(again.dispatches, self.dispatches, "dispatches");
         assert_eq!(again.release, self.release, "releases");
+        assert_eq!(again.enrollments, self.enrollments, "enrollments");
         assert_eq!(again.epoch, self.epoch, "the epoch");
     }
 
@@ -229,6 +240,7 @@ impl Disk {
     pub fn rows(&self) -> Stored {
         Stored {
             cp_epoch: self.epoch.unwrap_or(CpEpoch(uuid::Uuid::nil())),
+            epoch_since: self.epoch_since,
             new_database: false,
             log_end: self.log_end(),
             release: self.release.clone(),
@@ -238,6 +250,7 @@ impl Disk {
             marks: self.marks.values().cloned().collect(),
             marks_version: self.marks_version,
             dispatches: self.dispatches.values().cloned().collect(),
+            enrollments: self.enrollments.values().cloned().collect(),
             pruned: self.pruned.values().cloned().collect(),
             hosts_seen: self.hosts_seen.values().cloned().collect(),
         }
@@ -262,12 +275,13 @@ fn names_row(write: &Write) -> Option<(LogSeq, &'static str)> {
         Write::Release(row) => Some((row.log_seq, "releases")),
         Write::RolloutPruned(row) => Some((row.log_seq, "pruned_rollouts")),
         Write::LogRemoved(row) => Some((row.log_seq, "log_removed")),
+        Write::Enrollment(row) => Some((row.log_seq, "enrollments")),
         Write::Log(_)
         | Write::HostRolloutDropped { .. }
         | Write::DispatchClosed { .. }
         | Write::QuarantineCleared { .. }
         | Write::MarksVersion(_)
-        | Write::Epoch(_)
+        | Write::Epoch { .. }
         | Write::HostsSeen(_) => None,
     }
 }

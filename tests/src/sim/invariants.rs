@@ -76,7 +76,8 @@ impl Judge {
                 | Write::Release(_)
                 | Write::RolloutPruned(_)
                 | Write::LogRemoved(_)
-                | Write::Epoch(_)
+                | Write::Enrollment(_)
+                | Write::Epoch { .. }
                 | Write::HostsSeen(_) => {}
             }
         }

@@ -89,3 +89,56 @@ fn an_authority_read_from_its_folder_knows_its_fleet() {
     let (authority, leaf) = (authority.parse_x509().unwrap(), leaf.parse_x509().unwrap());
     assert!(leaf.verify_signature(Some(authority.public_key())).is_ok());
 }
+
+/// What the authority in `folder` issues, with its own certificate behind it where it is an intermediate.
+fn chain(
+    folder: &Path,
+    role: &Role,
+    between: &[&str],
+) -> Vec<rustls::pki_types::CertificateDer<'static>> {
+    use rustls::pki_types::pem::PemObject as _;
+
+    let authority = CertificateAuthority::read(folder).unwrap();
+    let leaf = authority.issue(role, SystemTime::now()).unwrap().certificate_pem;
+    let pems = std::iter::once(leaf.as_str()).chain(between.iter().copied());
+    pems.map(|pem| rustls::pki_types::CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
+        .collect()
+}
+
+/// What the control plane issues is believed as a client and never as a server: whoever takes the
+/// issuing key cannot pass for the control plane.
+#[test]
+fn an_intermediate_makes_clients_and_no_servers() {
+    use rustls::client::danger::ServerCertVerifier as _;
+    use rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
+
+    let (now, folder) = (SystemTime::now(), tempfile::tempdir().unwrap());
+    let root = authority(now);
+    let issued = root.intermediate(now, 30).unwrap();
+    issued.write(folder.path(), "ca").unwrap();
+    let between = [issued.certificate_pem.as_str()];
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(root.certificate_pem().as_bytes()).unwrap()).unwrap();
+    let (roots, provider) =
+        (std::sync::Arc::new(roots), std::sync::Arc::new(rustls::crypto::ring::default_provider()));
+    let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(
+        roots.clone(),
+        provider.clone(),
+    );
+    let servers = rustls::client::WebPkiServerVerifier::builder_with_provider(roots, provider);
+    let (clients, servers) = (clients.build().unwrap(), servers.build().unwrap());
+
+    let host = chain(folder.path(), &Role::Host("web-01".parse().unwrap()), &between);
+    clients.verify_client_cert(&host[0], &host[1..], UnixTime::now()).unwrap();
+    for name in ["localhost", "127.0.0.1", "cp.example"] {
+        let role = Role::ControlPlane(vec!["cp.example".to_owned()]);
+        let server = chain(folder.path(), &role, &between);
+        let name = ServerName::try_from(name).unwrap();
+        let verified =
+            servers.verify_server_cert(&server[0], &server[1..], &name, &[], UnixTime::now());
+        assert!(verified.is_err(), "{name:?}");
+    }
+    // It has none below it, and says so.
+    let below = CertificateAuthority::read(folder.path()).unwrap().intermediate(now, 30);
+    assert!(matches!(below, Err(CaError::NoneBelow)));
+}

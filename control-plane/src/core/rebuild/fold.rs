@@ -32,8 +32,8 @@ impl<A: Artifacts> Rebuild<A> {
             return Ok(());
         }
         match row.kind.as_str() {
-            "cp_started" => self.new_epoch(read::<CpStarted>(row)?.cp_epoch),
-            "epoch_renewed" => self.new_epoch(read::<EpochRenewed>(row)?.new),
+            "cp_started" => self.new_epoch(row, read::<CpStarted>(row)?.cp_epoch),
+            "epoch_renewed" => self.new_epoch(row, read::<EpochRenewed>(row)?.new),
             "release_adopted" => return self.release_adopted(row),
             "rollout_opened" => return self.rollout_opened(row),
             "rollout_state" => return self.rollout_state(row),
@@ -68,10 +68,24 @@ impl<A: Artifacts> Rebuild<A> {
                 let document = read::<QuarantineAdded>(row)?.document(id, host);
                 self.core.add_quarantine(document, row.seq);
             }
+            "host_enrolled" => {
+                let host = row.host.clone().ok_or(Unfoldable::NoPlace)?;
+                self.core.add_enrollment(host, read(row)?, row.at, row.seq);
+            }
             // Told to people; no derived row is changed by them.
-            "release_refused" | "gate_changed" | "journal_replaced" | "journal_diverged"
-            | "checkpoint_refused" | "marks_refused" | "release_behind" | "serial_ahead"
-            | "trust_rotated" | "host_cloned" | "host_clone_cleared" | "clock_skewed" => {}
+            "release_refused"
+            | "gate_changed"
+            | "journal_replaced"
+            | "journal_diverged"
+            | "checkpoint_refused"
+            | "marks_refused"
+            | "release_behind"
+            | "serial_ahead"
+            | "trust_rotated"
+            | "host_cloned"
+            | "host_clone_cleared"
+            | "clock_skewed"
+            | "certificate_renewed" => {}
             kind if Event::KINDS.contains(&kind) => return self.event(row),
             _ => return self.verb(row),
         }
@@ -84,8 +98,8 @@ impl<A: Artifacts> Rebuild<A> {
         pruned && !KEPT_KINDS.contains(&row.kind.as_str())
     }
 
-    fn new_epoch(&mut self, epoch: CpEpoch) {
-        self.core.write(Write::Epoch(epoch));
+    fn new_epoch(&mut self, row: &EventItem, epoch: CpEpoch) {
+        self.core.write(Write::Epoch { epoch, since: row.at });
     }
 
     /// Rollouts that go on have the header of this release from now on.

@@ -6,6 +6,7 @@ pub(super) mod agent;
 pub(super) mod assets;
 pub(super) mod blobs;
 pub(super) mod channels;
+pub(super) mod enroll;
 pub(super) mod events;
 pub(super) mod health;
 pub(super) mod hosts;

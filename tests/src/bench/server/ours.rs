@@ -22,6 +22,8 @@ pub(super) async fn serve(files: &Files) -> Result<()> {
         tls_cert: files.certificate(),
         tls_key: files.key(),
         client_ca: None,
+        issuer: None,
+        renew_grace_secs: 0,
         listen: ([127, 0, 0, 1], 0).into(),
         status_listen: None,
         release_source: Some(files.source().display().to_string()),
