@@ -89,13 +89,9 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
     let source = source(settings, chain.trust())?;
     let addresses = (local_address(&opened.https)?, opened.status.as_ref().map(local_address));
     let floor = floor(&opened.stored);
-    let config = core_config(settings, chain.trust())?;
     let (events, index) = log_reader(&settings.state_dir.join(DATABASE_FILE));
-    let restored = Core::restore(config, opened.stored, clock.now());
-    let (core, first) = restored.map_err(|e| Failure::new(Exit::Failed, e))?;
-    let service =
-        Service::start(core, first, opened.store, events.clone(), clock.clone()).map_err(failed)?;
-
+    let config = core_config(settings, chain.trust())?;
+    let service = start_service(config, opened.store, opened.stored, &events, &clock)?;
     let (revocations, scopes) = (Arc::<Revocations>::default(), Arc::<Scopes>::default());
     let readiness = Arc::new(Readiness::default());
     let parts = AdopterParts {
@@ -198,6 +194,18 @@ impl Running {
             .await
             .map_err(|reason| Failure::new(Exit::CommitFailed, format!("commit: {reason}")))
     }
+}
+
+fn start_service(
+    config: CoreConfig,
+    store: Store,
+    stored: Stored,
+    events: &EventReader,
+    clock: &Clock,
+) -> Result<Service, Failure> {
+    let restored = Core::restore(config, stored, clock.now());
+    let (core, first) = restored.map_err(|e| Failure::new(Exit::Failed, e))?;
+    Service::start(core, first, store, events.clone(), clock.clone()).map_err(failed)
 }
 
 fn source(settings: &Settings, trust: &TrustFile) -> Result<Option<Source>, Failure> {
