@@ -182,6 +182,7 @@ impl Adopter {
     /// When the state folder cannot be used.
     pub async fn load(&mut self) -> std::io::Result<()> {
         self.folder.recover()?;
+        self.tell_trust(false).await.map_err(std::io::Error::other)?;
         let loaded = self.load_current().await;
         match loaded {
             Ok(()) => {
@@ -190,7 +191,7 @@ impl Adopter {
             }
             Err(AdoptError::Source(SourceError::Absent(_))) if !self.folder.current().exists() => {
                 tracing::info!("no release yet: none has been adopted here");
-                return self.tell_trust(false).await.map_err(std::io::Error::other);
+                return Ok(());
             }
             Err(error) => tracing::error!(%error, "the release folder cannot be loaded"),
         }
