@@ -8,7 +8,7 @@ use super::usage;
 use crate::exit::Failure;
 
 /// The keys of the file.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "state_dir",
     "trust",
     "url",
@@ -18,6 +18,7 @@ const KEYS: [&str; 10] = [
     "root",
     "allow_shell_jobs",
     "allow_root_exec",
+    "systemd_bus",
     "drift_interval",
 ];
 

@@ -19,6 +19,7 @@ use wavegate_proto::duration::parse_duration;
 
 use crate::exit::{Exit, Failure};
 use crate::resources::shell_job::ShellJobs;
+use crate::resources::systemd::SYSTEM_BUS;
 
 /// The longest interval of the drift check.
 const MAX_DRIFT_INTERVAL: Duration = Duration::from_secs(24 * 3600);
@@ -44,6 +45,8 @@ pub struct Settings {
     pub shell_jobs: ShellJobs,
     /// Whether exec probes may run as root here.
     pub allow_root_exec: bool,
+    /// The D-Bus address of the root's systemd.
+    pub systemd_bus: Option<String>,
     /// How often drift is looked for, before jitter.
     pub drift_interval: Duration,
 }
@@ -59,14 +62,16 @@ impl Settings {
         let drift_interval = parse_duration(drift_interval)
             .map_err(|e| usage(format!("read drift-interval: {e}")))?
             .clamp(Duration::from_millis(100), MAX_DRIFT_INTERVAL);
+        let root = absolute(&layered.root.unwrap_or_else(|| PathBuf::from("/")))?;
         Ok(Self {
+            systemd_bus: layered.systemd_bus.or_else(|| bus_of(&root)),
             state_dir: absolute(&layered.state_dir.unwrap_or_else(default_state_dir))?,
             trust: required(layered.trust, "trust")?,
             url: required(layered.url, "url")?,
             ca: required(layered.ca, "ca")?,
             cert: required(layered.cert, "cert")?,
             key: required(layered.key, "key")?,
-            root: absolute(&layered.root.unwrap_or_else(|| PathBuf::from("/")))?,
+            root,
             shell_jobs: ShellJobs::allowed_if(layered.allow_shell_jobs),
             allow_root_exec: layered.allow_root_exec,
             drift_interval,
@@ -86,6 +91,11 @@ pub fn default_state_dir() -> PathBuf {
     }
     let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
     home.join(".local/state").join(NAME)
+}
+
+/// The machine's systemd manages the machine's root and no other.
+fn bus_of(root: &Path) -> Option<String> {
+    (root == Path::new("/")).then(|| SYSTEM_BUS.to_owned())
 }
 
 /// The path from `/`: checks get the root in their environment and run with `/` as their folder, where

@@ -82,7 +82,7 @@ fn digest_at(place: &Place) -> Result<Sha256Hash, ResourceError> {
     digest(&mut place.open_file()?).doing(ResourceError::io("read", place.path()))
 }
 
-fn observe(host: &Host, spec: &FileSpec) -> Result<Observed, ResourceError> {
+pub(crate) fn observe(host: &Host, spec: &FileSpec) -> Result<Observed, ResourceError> {
     let attributes = attributes_of(host, spec)?;
     let place = match host.root().place(&spec.path) {
         Ok(place) => place,
@@ -146,7 +146,11 @@ fn content_difference(
     }
 }
 
-fn reconcile(host: &Host, id: &ResourceId, spec: &FileSpec) -> Result<Operation, ResourceError> {
+pub(crate) fn reconcile(
+    host: &Host,
+    id: &ResourceId,
+    spec: &FileSpec,
+) -> Result<Operation, ResourceError> {
     let wanted = attributes_of(host, spec)?;
     let mut source = Source::open(host, &spec.content)?;
     let place = if spec.create_parents {

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wavegate_proto::artifact::bundle::{Bundle, Resource, ResourceSpec};
@@ -20,6 +20,7 @@ use super::root::{Attributes, Root};
 use super::shell_job::ShellJobs;
 use super::status::WallClock;
 use super::steps::Steps;
+use super::systemd::Systemd;
 use crate::cache::Cache;
 
 /// The host as the resource engine sees it.
@@ -33,6 +34,12 @@ pub struct Host {
     jobs: Jobs,
     shell_jobs: ShellJobs,
     clock: WallClock,
+    state_dir: PathBuf,
+    systemd_bus: Option<String>,
+    /// dpkg works on one thing at a time.
+    installing: tokio::sync::Mutex<()>,
+    /// Several units are read anew together.
+    reloading: tokio::sync::Mutex<()>,
     /// Two files may need the same missing folder.
     making_folders: Mutex<()>,
     /// Two accounts stand in the same files.
@@ -46,6 +53,8 @@ pub struct HostSettings {
     pub shell_jobs: ShellJobs,
     /// The wall clock.
     pub clock: WallClock,
+    /// The D-Bus address of the root's systemd; `None`: it has none.
+    pub systemd_bus: Option<String>,
 }
 
 impl fmt::Debug for Host {
@@ -99,6 +108,10 @@ impl Host {
             jobs: Jobs::in_state_dir(state_dir, Arc::clone(&steps)),
             shell_jobs: settings.shell_jobs,
             clock: settings.clock,
+            state_dir: state_dir.to_owned(),
+            systemd_bus: settings.systemd_bus,
+            installing: tokio::sync::Mutex::default(),
+            reloading: tokio::sync::Mutex::default(),
             steps,
             making_folders: Mutex::new(()),
             changing_accounts: Mutex::new(()),
@@ -159,6 +172,29 @@ impl Host {
     #[must_use]
     pub fn shell_jobs(&self) -> ShellJobs {
         self.shell_jobs
+    }
+
+    /// The agent's own folder.
+    pub(crate) fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    /// Connects to the root's systemd.
+    pub(crate) async fn systemd(&self) -> Result<Systemd, ResourceError> {
+        match &self.systemd_bus {
+            Some(address) => Systemd::connect(address).await,
+            None => Err(ResourceError::NoSystemd),
+        }
+    }
+
+    /// Held by whoever installs packages.
+    pub(crate) fn installing(&self) -> &tokio::sync::Mutex<()> {
+        &self.installing
+    }
+
+    /// Held by whoever lets systemd read its units.
+    pub(crate) fn reloading(&self) -> &tokio::sync::Mutex<()> {
+        &self.reloading
     }
 
     /// The time.

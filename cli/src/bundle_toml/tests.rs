@@ -83,6 +83,20 @@ fn every_kind_can_be_written() {
         env = { STAGE = "2" }
         timeout = "5m"
         depends_on = ["accounts"]
+        [[resources]]
+        id = "unit"
+        kind = "systemd-unit"
+        name = "app.service"
+        source = "small"
+        enabled = true
+        state = "active"
+        restart_on = ["migrate"]
+        drop_ins = { "10-env.conf" = "[Service]" }
+        [[resources]]
+        id = "web"
+        kind = "package"
+        name = "nginx"
+        hold = true
         "#,
     );
     let text = serde_json::to_value(&bundle.unwrap().bundle).unwrap();
@@ -92,6 +106,8 @@ fn every_kind_can_be_written() {
     assert_eq!(resource(2, "groups"), serde_json::json!(["www"]));
     assert_eq!(resource(3, "timeout_secs"), 300);
     assert_eq!(resource(3, "output_bytes"), 65_536);
+    assert_eq!((resource(4, "content"), resource(4, "state")), ("small".into(), "active".into()));
+    assert_eq!((resource(5, "version"), resource(5, "hold")), (Value::Null, true.into()));
 }
 
 /// O5 and the secrets rule: each mistake is refused with file and line.
