@@ -89,6 +89,12 @@ pub enum ResourceError {
     /// All ids for accounts of the system are taken.
     #[error("no id from 100 to 999 is free")]
     NoFreeId,
+    /// A secret that should be on this host is not.
+    #[error("this host has no file {path} to take content from")]
+    SecretMissing {
+        /// Where it should be.
+        path: String,
+    },
     /// The root has no systemd.
     #[error("this root has no systemd: other roots than / have none unless --systemd-bus names it")]
     NoSystemd,
@@ -263,6 +269,7 @@ impl ResourceError {
             | Self::NoAccountFile { .. }
             | Self::NoFreeId
             | Self::NoSystemd
+            | Self::SecretMissing { .. }
             | Self::SystemdAway { .. }
             | Self::NoApt { .. }
             | Self::JobInterrupted { .. }
@@ -293,6 +300,7 @@ impl ResourceError {
             Self::AptBusy { .. } => "apt-busy",
             Self::AptFailed { .. } => "apt-failed",
             Self::WouldRemove { .. } => "would-remove",
+            Self::SecretMissing { .. } => "secret-missing",
             Self::NoSystemd => "no-systemd",
             Self::SystemdAway { .. } => "systemd-away",
             Self::UnitRefused { .. } => "unit-failed",

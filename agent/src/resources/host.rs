@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wavegate_proto::artifact::bundle::{Bundle, Resource, ResourceSpec};
+use wavegate_proto::ids::Sha256Hash;
 use wavegate_proto::time::Timestamp;
 
 use super::accounts::Accounts;
 use super::change::ChangeMark;
+use super::durable::{self, Stored};
 use super::error::{Doing as _, ResourceError};
 use super::jobs::Jobs;
 use super::owned::{Owned, OwnedError};
@@ -177,6 +179,24 @@ impl Host {
     /// The agent's own folder.
     pub(crate) fn state_dir(&self) -> &Path {
         &self.state_dir
+    }
+
+    /// Random text that never leaves this host, made when it is first needed.
+    pub(crate) fn salt(&self) -> Result<String, ResourceError> {
+        let act = ResourceError::io("read", "the salt");
+        let path = self.state_dir.join("salt.json");
+        let _alone = self.making_folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Stored::Found(salt) = durable::read_json(&path).doing(act)? {
+            return Ok(salt);
+        }
+        let mut random = [0_u8; 32];
+        let filled = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+        if filled.doing(act)? != random.len() {
+            return Err(act.refused(io::Error::other("too little randomness")));
+        }
+        let salt = Sha256Hash(random).to_string();
+        durable::write_json(self.steps.as_ref(), &path, &salt).doing(act)?;
+        Ok(salt)
     }
 
     /// Connects to the root's systemd.

@@ -126,13 +126,12 @@ pub(crate) struct Systemd {
 
 fn refused(doing: &'static str, name: &str) -> impl FnOnce(zbus::Error) -> ResourceError {
     let unit = name.to_owned();
-    move |error| match error {
-        zbus::Error::MethodError(code, message, _) => ResourceError::UnitRefused {
-            doing,
-            unit,
-            why: message.unwrap_or_else(|| code.to_string()),
-        },
-        other => ResourceError::SystemdAway { why: other.to_string() },
+    move |error| {
+        if let zbus::Error::MethodError(code, message, _) = &error {
+            let why = message.clone().unwrap_or_else(|| code.to_string());
+            return ResourceError::UnitRefused { doing, unit, why };
+        }
+        ResourceError::SystemdAway { why: error.to_string() }
     }
 }
 
@@ -229,8 +228,10 @@ impl Systemd {
 }
 
 fn already_subscribed(error: zbus::Error) -> zbus::Result<()> {
-    match &error {
-        zbus::Error::MethodError(code, _, _) if code.ends_with("AlreadySubscribed") => Ok(()),
-        _ => Err(error),
+    if let zbus::Error::MethodError(code, _, _) = &error
+        && code.ends_with("AlreadySubscribed")
+    {
+        return Ok(());
     }
+    Err(error)
 }

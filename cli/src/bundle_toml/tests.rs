@@ -49,6 +49,7 @@ fn small_sources_are_inlined_and_large_or_binary_ones_become_assets() {
         let ResourceSpec::File(spec) = &file.bundle.resources[0].spec else { panic!("no file") };
         match &spec.content {
             FileContent::Inline(text) => assert!(inline && text == "small", "{source}"),
+            FileContent::HostFile(_) => panic!("{source}"),
             FileContent::Asset { asset, size } => {
                 assert!(!inline, "{source}");
                 assert_eq!(file.assets[asset].len() as u64, *size);
@@ -131,6 +132,11 @@ fn o5_mistakes_are_refused_with_their_line() {
         (format!("{FILE}content = \"-----BEGIN EC PRIVATE KEY-----\"\n"), "private key"),
         (format!("{FILE}source = \"../small\"\n"), "must be a path beside or below"),
         (format!("{FILE}source = \"gone\"\n"), "source \"gone\" cannot be read"),
+        (
+            format!("{FILE}content = \"x\"\ncontent_from = {{ host_file = \"/s\" }}\n"),
+            "content_from stands alone",
+        ),
+        (format!("{FILE}content_from = {{ host_file = \"s\" }}\n"), "is not absolute"),
         (FILE.replace("/etc/a", "/etc/../a") + "content = \"\"\n", "has \"..\" in it"),
         (
             format!("{FILE}content = \"x\"\ndepends_on = [\"b\"]\n"),
