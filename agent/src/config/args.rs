@@ -94,6 +94,10 @@ pub struct RunArgs {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub allow_root_exec: bool,
+    /// The D-Bus address of the systemd of another root than `/`.
+    #[arg(long, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub systemd_bus: Option<String>,
     /// How often to look for drift, such as `5m`.
     #[arg(long, value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -164,6 +168,9 @@ pub struct HandArgs {
     /// Let exec probes run as root on this host.
     #[arg(long)]
     pub allow_root_exec: bool,
+    /// The D-Bus address of the systemd of another root than `/`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub systemd_bus: Option<String>,
     /// The agent's configuration file.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -8,7 +8,7 @@ use super::usage;
 use crate::exit::Failure;
 
 /// The keys of the file.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "state_dir",
     "trust",
     "url",
@@ -21,6 +21,7 @@ const KEYS: [&str; 13] = [
     "root",
     "allow_shell_jobs",
     "allow_root_exec",
+    "systemd_bus",
     "drift_interval",
 ];
 

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::args::{HandArgs, RunArgs};
-use super::{absolute, default_state_dir, file};
+use super::{absolute, bus_of, default_state_dir, file};
 use crate::exit::Failure;
 use crate::probes::RootExec;
 use crate::resources::shell_job::ShellJobs;
@@ -19,6 +19,8 @@ pub struct HandSettings {
     pub root: PathBuf,
     /// Whether bundles may run shell jobs here.
     pub shell_jobs: ShellJobs,
+    /// The D-Bus address of the root's systemd.
+    pub systemd_bus: Option<String>,
     /// Whether exec probes may run as root here.
     pub root_exec: RootExec,
 }
@@ -34,12 +36,15 @@ impl HandSettings {
             root: args.root.clone(),
             allow_shell_jobs: args.allow_shell_jobs,
             allow_root_exec: args.allow_root_exec,
+            systemd_bus: args.systemd_bus.clone(),
             config: args.config.clone(),
             ..RunArgs::default()
         })?;
+        let root = absolute(layered.root.as_deref().unwrap_or(Path::new("/")))?;
         Ok(Self {
+            systemd_bus: layered.systemd_bus.or_else(|| bus_of(&root)),
             state_dir: absolute(&layered.state_dir.unwrap_or_else(default_state_dir))?,
-            root: absolute(layered.root.as_deref().unwrap_or(Path::new("/")))?,
+            root,
             shell_jobs: ShellJobs::allowed_if(layered.allow_shell_jobs),
             root_exec: if layered.allow_root_exec { RootExec::Allowed } else { RootExec::Refused },
         })

@@ -20,6 +20,7 @@ use wavegate_proto::ids::HostName;
 
 use crate::exit::{Exit, Failure};
 use crate::resources::shell_job::ShellJobs;
+use crate::resources::systemd::SYSTEM_BUS;
 
 /// The folder of what an agent that joined by itself has, in its state folder.
 const IDENTITY_FOLDER: &str = "identity";
@@ -58,6 +59,8 @@ pub struct Settings {
     pub shell_jobs: ShellJobs,
     /// Whether exec probes may run as root here.
     pub allow_root_exec: bool,
+    /// The D-Bus address of the root's systemd.
+    pub systemd_bus: Option<String>,
     /// How often drift is looked for, before jitter.
     pub drift_interval: Duration,
 }
@@ -74,7 +77,9 @@ impl Settings {
             .map_err(|e| usage(format!("read drift-interval: {e}")))?
             .clamp(Duration::from_millis(100), MAX_DRIFT_INTERVAL);
         let place = key_place(&layered)?;
+        let root = absolute(&layered.root.unwrap_or_else(|| PathBuf::from("/")))?;
         Ok(Self {
+            systemd_bus: layered.systemd_bus.or_else(|| bus_of(&root)),
             renews: layered.cert.is_none() || layered.token_file.is_some(),
             cert: layered.cert.unwrap_or_else(|| place.identity.join(CERTIFICATE_FILE)),
             key: place.key,
@@ -85,7 +90,7 @@ impl Settings {
             trust: required(layered.trust, "trust")?,
             url: required(layered.url, "url")?,
             ca: layered.ca,
-            root: absolute(&layered.root.unwrap_or_else(|| PathBuf::from("/")))?,
+            root,
             shell_jobs: ShellJobs::allowed_if(layered.allow_shell_jobs),
             allow_root_exec: layered.allow_root_exec,
             drift_interval,
@@ -134,6 +139,11 @@ pub fn default_state_dir() -> PathBuf {
     }
     let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
     home.join(".local/state").join(NAME)
+}
+
+/// The machine's systemd manages the machine's root and no other.
+fn bus_of(root: &Path) -> Option<String> {
+    (root == Path::new("/")).then(|| SYSTEM_BUS.to_owned())
 }
 
 /// The path from `/`: checks get the root in their environment and run with `/` as their folder, where

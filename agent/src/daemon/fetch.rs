@@ -85,7 +85,7 @@ impl Shell {
             let ResourceSpec::File(file) = &resource.spec else { continue };
             match &file.content {
                 FileContent::Asset { asset, size } => self.fetch_asset(*asset, *size).await?,
-                FileContent::Inline(_) => {}
+                FileContent::Inline(_) | FileContent::HostFile(_) => {}
             }
         }
         Ok(bundle)

@@ -98,7 +98,11 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     let checks: Arc<dyn CheckRunner> =
         Arc::new(LocalChecks::new(settings.root.clone(), root_exec).map_err(failed)?);
     let (root, state_dir) = (&settings.root, &settings.state_dir);
-    let host = HostSettings { shell_jobs: settings.shell_jobs, clock: Arc::new(clock::wall) };
+    let host = HostSettings {
+        shell_jobs: settings.shell_jobs,
+        clock: Arc::new(clock::wall),
+        systemd_bus: settings.systemd_bus.clone(),
+    };
     let setup = live_setup(root, state_dir, cache.clone(), checks.clone(), host);
     let (activator, changes) = Activator::open(setup).map_err(failed)?;
     let restored = restore(&identity, &trust, &cache, &activator, stored)?;

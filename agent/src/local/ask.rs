@@ -39,12 +39,9 @@ pub fn reconcile(args: &ReconcileArgs) -> Result<(), Failure> {
         return print(&args.hand, &document, show::plan);
     }
     print(&args.hand, &document, show::reconciled)?;
-    match &document["failure"] {
-        Value::Null => Ok(()),
-        failure => {
-            let detail = failure["detail"].as_str().unwrap_or_default();
-            Err(Failure::new(Exit::Failed, format!("reconcile: {detail}")))
-        }
+    match document["failure"]["detail"].as_str() {
+        None => Ok(()),
+        Some(detail) => Err(Failure::new(Exit::Failed, format!("reconcile: {detail}"))),
     }
 }
 
@@ -99,10 +96,13 @@ fn connect(state_dir: &Path) -> io::Result<Option<UnixStream>> {
     let path = format!("/proc/self/fd/{}/{SOCKET_FILE}", folder.as_raw_fd());
     match UnixStream::connect(path) {
         Ok(stream) => Ok(Some(stream)),
-        Err(error) => match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(None),
-            _ => Err(error),
-        },
+        Err(error)
+            if [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused]
+                .contains(&error.kind()) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -72,8 +72,8 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    fn refused(message: impl ToString) -> Self {
-        Self::Refused { usage: false, message: message.to_string() }
+    fn refused(message: impl Into<String>) -> Self {
+        Self::Refused { usage: false, message: message.into() }
     }
 
     fn into_document(self) -> Result<Value, Failure> {

@@ -36,7 +36,11 @@ pub(super) fn answer(settings: &HandSettings, request: Request) -> Result<Answer
     let cache = Cache::open(state_dir, u64::MAX, BTreeSet::new()).map(Arc::new).map_err(failed)?;
     let checks: Arc<dyn CheckRunner> =
         Arc::new(LocalChecks::new(settings.root.clone(), settings.root_exec).map_err(failed)?);
-    let host = HostSettings { shell_jobs: settings.shell_jobs, clock: Arc::new(clock::wall) };
+    let host = HostSettings {
+        shell_jobs: settings.shell_jobs,
+        clock: Arc::new(clock::wall),
+        systemd_bus: settings.systemd_bus.clone(),
+    };
     let setup = live_setup(&settings.root, state_dir, Arc::clone(&cache), checks, host);
     let (activator, _changes) = Activator::open(setup).map_err(failed)?;
     let loaded = snapshot::load(state_dir, clock::wall()).map_err(failed)?;

@@ -34,6 +34,12 @@ impl Difference {
         (is != wanted).then(differ)
     }
 
+    /// The same of a part of the resource.
+    pub(crate) fn of(mut self, part: &str) -> Self {
+        self.key = format!("{part} {}", self.key);
+        self
+    }
+
     /// Adds the lines, when both are text of a size that somebody would read.
     pub(crate) fn with_lines(mut self, is: &[u8], wanted: &[u8]) -> Self {
         let text =

@@ -98,7 +98,7 @@ impl Engine {
         let mut findings = BTreeMap::new();
         for resource in &bundle.resources {
             let kind = resource.spec.kind();
-            let finding = match kind::observe(&self.host, resource).await {
+            let finding = match kind::observe(&self.host, bundle, resource).await {
                 Ok(seen) => {
                     self.statuses.drifted(&resource.id, kind, charge, seen.drift);
                     let Observed { drift, detail, differs } = seen;
@@ -152,7 +152,7 @@ impl Corrections {
             }
             let correction = match resource.on_drift {
                 OnDrift::Report => Correction::Reported,
-                OnDrift::Correct => self.correct_one(engine, charge, resource).await,
+                OnDrift::Correct => self.correct_one(engine, bundle, charge, resource).await,
             };
             corrections.insert(resource.id.clone(), correction);
         }
@@ -167,6 +167,7 @@ impl Corrections {
     async fn correct_one(
         &mut self,
         engine: &Engine,
+        bundle: &Bundle,
         charge: &Charge,
         resource: &Resource,
     ) -> Correction {
@@ -175,7 +176,7 @@ impl Corrections {
         if let Some((_, until)) = self.failures.get(id).filter(|(_, until)| *until > now) {
             return Correction::Waiting { until: *until };
         }
-        match kind::reconcile(&engine.host, resource).await {
+        match kind::reconcile(&engine.host, bundle, resource).await {
             Ok(operation) => {
                 self.failures.remove(id);
                 engine.statuses.corrected(id, kind, charge, operation);

@@ -152,7 +152,7 @@ impl<'a> Run<'a> {
             }
             engine.statuses.pending(&resource.id, resource.spec.kind(), &pass.charge);
             let group = graph.group(position).map(|group| &pass.bundle.resources[group]);
-            let remote = remote_needs(engine, resource, group).await;
+            let remote = remote_needs(engine, &pass.bundle, resource, group).await;
             nodes.push(Node::Waiting { remote, since: None });
         }
         let ends_at = Instant::now() + pass.limits.activation;
@@ -306,6 +306,7 @@ impl<'a> Run<'a> {
             checks: Arc::clone(&self.engine.checks),
             statuses: Arc::clone(&self.engine.statuses),
             charge: self.pass.charge.clone(),
+            bundle: Arc::clone(&self.pass.bundle),
             resource: self.resource(position).clone(),
             ends_at: self.ends_at,
         };
@@ -346,6 +347,7 @@ impl<'a> Run<'a> {
 /// nothing any more.
 async fn remote_needs(
     engine: &Engine,
+    bundle: &Bundle,
     resource: &Resource,
     group: Option<&Resource>,
 ) -> Vec<ResourceRef> {
@@ -361,7 +363,7 @@ async fn remote_needs(
     if remote.is_empty() {
         return remote;
     }
-    match kind::observe(&engine.host, resource).await {
+    match kind::observe(&engine.host, bundle, resource).await {
         Ok(seen) if seen.drift == Drift::Ok => Vec::new(),
         Ok(_) | Err(_) => remote,
     }

@@ -89,6 +89,61 @@ pub enum ResourceError {
     /// All ids for accounts of the system are taken.
     #[error("no id from 100 to 999 is free")]
     NoFreeId,
+    /// A secret that should be on this host is not.
+    #[error("this host has no file {path} to take content from")]
+    SecretMissing {
+        /// Where it should be.
+        path: String,
+    },
+    /// The root has no systemd.
+    #[error("this root has no systemd: other roots than / have none unless --systemd-bus names it")]
+    NoSystemd,
+    /// systemd does not answer.
+    #[error("systemd cannot be reached: {why}")]
+    SystemdAway {
+        /// Why.
+        why: String,
+    },
+    /// systemd did not do it.
+    #[error("systemd did not {doing} {unit}: {why}")]
+    UnitRefused {
+        /// What was asked.
+        doing: &'static str,
+        /// The unit.
+        unit: String,
+        /// Its answer.
+        why: String,
+    },
+    /// This host has no apt.
+    #[error("apt cannot be run: {why}")]
+    NoApt {
+        /// Why.
+        why: String,
+    },
+    /// Somebody else installs, or the package could not be fetched.
+    #[error("package {package} cannot be had right now: {why}")]
+    AptBusy {
+        /// The package.
+        package: String,
+        /// What apt says.
+        why: String,
+    },
+    /// apt does not do it.
+    #[error("package {package}: {why}")]
+    AptFailed {
+        /// The package.
+        package: String,
+        /// What apt says.
+        why: String,
+    },
+    /// The simulation shows that others would go.
+    #[error("package {package} would remove {others}: nothing was changed")]
+    WouldRemove {
+        /// The package.
+        package: String,
+        /// The others.
+        others: String,
+    },
     /// The host does not let bundles run programs.
     #[error("resource {id} is a shell job, and this host runs none (--allow-shell-jobs)")]
     ShellJobsRefused {
@@ -204,12 +259,19 @@ impl ResourceError {
             | Self::JobNotStarted { .. }
             | Self::JobFailed { .. }
             | Self::JobTimedOut
+            | Self::UnitRefused { .. }
+            | Self::AptFailed { .. }
+            | Self::WouldRemove { .. }
             | Self::GateFailed { .. } => FailureClass::Artifact,
-            Self::AssetMissing { .. } => FailureClass::Network,
+            Self::AssetMissing { .. } | Self::AptBusy { .. } => FailureClass::Network,
             Self::DiskFull { .. }
             | Self::AssetCorrupt { .. }
             | Self::NoAccountFile { .. }
             | Self::NoFreeId
+            | Self::NoSystemd
+            | Self::SecretMissing { .. }
+            | Self::SystemdAway { .. }
+            | Self::NoApt { .. }
             | Self::JobInterrupted { .. }
             | Self::SavedMissing { .. }
             | Self::AwaitTimeout { .. }
@@ -234,6 +296,14 @@ impl ResourceError {
             Self::NoAccountFile { .. } => "no-accounts",
             Self::AccountConflict { .. } => "account-conflict",
             Self::NoFreeId => "no-free-id",
+            Self::NoApt { .. } => "no-apt",
+            Self::AptBusy { .. } => "apt-busy",
+            Self::AptFailed { .. } => "apt-failed",
+            Self::WouldRemove { .. } => "would-remove",
+            Self::SecretMissing { .. } => "secret-missing",
+            Self::NoSystemd => "no-systemd",
+            Self::SystemdAway { .. } => "systemd-away",
+            Self::UnitRefused { .. } => "unit-failed",
             Self::ShellJobsRefused { .. } => "shell-jobs-refused",
             Self::JobNotStarted { .. } => "job-not-started",
             Self::JobFailed { .. } => "job-failed",
@@ -253,6 +323,9 @@ impl ResourceError {
     /// Whether to try again inside the same activation.
     #[must_use]
     pub fn retry(&self) -> Retry {
+        if let Self::AptBusy { .. } | Self::SystemdAway { .. } = self {
+            return Retry::Soon;
+        }
         let Self::Io { source, .. } = self else { return Retry::Never };
         let transient = matches!(
             source.kind(),

@@ -71,10 +71,39 @@ fn attributes_of(host: &Host, spec: &FileSpec) -> Result<Attributes, ResourceErr
     wanted_attributes(host, &spec.mode, spec.owner.as_deref(), spec.group.as_deref())
 }
 
-fn wanted_digest(spec: &FileSpec) -> Sha256Hash {
+fn wanted_digest(host: &Host, spec: &FileSpec) -> Result<Sha256Hash, ResourceError> {
     match &spec.content {
-        FileContent::Inline(text) => Sha256Hash::of(text.as_bytes()),
-        FileContent::Asset { asset, .. } => asset.0,
+        FileContent::Inline(text) => Ok(Sha256Hash::of(text.as_bytes())),
+        FileContent::Asset { asset, .. } => Ok(asset.0),
+        FileContent::HostFile(from) => digest_at(&secret(host, from)?),
+    }
+}
+
+/// Where a secret of the host is.
+fn secret(host: &Host, from: &str) -> Result<Place, ResourceError> {
+    let missing = || ResourceError::SecretMissing { path: from.to_owned() };
+    let place = match host.root().place(from) {
+        Err(ResourceError::ParentMissing { .. }) => return Err(missing()),
+        other => other?,
+    };
+    match place.look()? {
+        Found::File(_) => Ok(place),
+        Found::Absent | Found::Folder(_) | Found::Link(_) | Found::Other => Err(missing()),
+    }
+}
+
+/// The digest as it may be told: that of a secret says nothing to whoever guesses at it.
+fn told_digest(
+    host: &Host,
+    content: &FileContent,
+    digest: Sha256Hash,
+) -> Result<String, ResourceError> {
+    match content {
+        FileContent::Inline(_) | FileContent::Asset { .. } => Ok(BlobId(digest).to_string()),
+        FileContent::HostFile(_) => {
+            let salted = Sha256Hash::of_parts(&[host.salt()?.as_bytes(), digest.0.as_slice()]);
+            Ok(format!("salted:{salted}"))
+        }
     }
 }
 
@@ -82,7 +111,7 @@ fn digest_at(place: &Place) -> Result<Sha256Hash, ResourceError> {
     digest(&mut place.open_file()?).doing(ResourceError::io("read", place.path()))
 }
 
-fn observe(host: &Host, spec: &FileSpec) -> Result<Observed, ResourceError> {
+pub(crate) fn observe(host: &Host, spec: &FileSpec) -> Result<Observed, ResourceError> {
     let attributes = attributes_of(host, spec)?;
     let place = match host.root().place(&spec.path) {
         Ok(place) => place,
@@ -98,11 +127,13 @@ fn observe(host: &Host, spec: &FileSpec) -> Result<Observed, ResourceError> {
     };
     let digest = digest_at(&place)?;
     let mut differs = differing_attributes(host, &stat, attributes);
-    if digest != wanted_digest(spec) {
-        differs.insert(0, content_difference(&place, &spec.content, digest, wanted_digest(spec)));
+    let told = |digest| told_digest(host, &spec.content, digest);
+    let (is, wanted) = (told(digest)?, told(wanted_digest(host, spec)?)?);
+    if is != wanted {
+        differs.insert(0, content_difference(&place, &spec.content, is.clone(), wanted));
     }
     let detail = json!({
-        "digest": BlobId(digest).to_string(),
+        "digest": is,
         "mode": format!("{:04o}", stat.st_mode & 0o7777),
         "owner": host.accounts().user_name(stat.st_uid),
         "group": host.accounts().group_name(stat.st_gid),
@@ -130,11 +161,10 @@ pub(crate) fn differing_attributes(
 fn content_difference(
     place: &Place,
     content: &FileContent,
-    is: Sha256Hash,
-    wanted: Sha256Hash,
+    is: String,
+    wanted: String,
 ) -> Difference {
-    let hash = |hash| Some(BlobId(hash).to_string());
-    let difference = Difference::new("content", hash(is), hash(wanted));
+    let difference = Difference::new("content", Some(is), Some(wanted));
     let FileContent::Inline(text) = content else { return difference };
     let mut found = Vec::new();
     let read = place
@@ -146,7 +176,11 @@ fn content_difference(
     }
 }
 
-fn reconcile(host: &Host, id: &ResourceId, spec: &FileSpec) -> Result<Operation, ResourceError> {
+pub(crate) fn reconcile(
+    host: &Host,
+    id: &ResourceId,
+    spec: &FileSpec,
+) -> Result<Operation, ResourceError> {
     let wanted = attributes_of(host, spec)?;
     let mut source = Source::open(host, &spec.content)?;
     let place = if spec.create_parents {
@@ -159,7 +193,7 @@ fn reconcile(host: &Host, id: &ResourceId, spec: &FileSpec) -> Result<Operation,
         Found::Absent => (Operation::Create, wanted),
         Found::Link(_) => (Operation::Update, wanted),
         Found::File(stat) => {
-            if digest_at(&place)? == wanted_digest(spec) {
+            if digest_at(&place)? == wanted_digest(host, spec)? {
                 if wanted.match_stat(stat) {
                     return already_there(host, &place);
                 }
@@ -216,6 +250,7 @@ fn claim(host: &Host, id: &ResourceId, place: &Place, found: &Found) -> Result<(
 enum Source<'a> {
     Inline(&'a [u8]),
     Asset { file: File, hasher: Box<Sha256>, asset: BlobId },
+    Secret(File),
 }
 
 impl<'a> Source<'a> {
@@ -230,6 +265,7 @@ impl<'a> Source<'a> {
                 let file = opened.ok_or(ResourceError::AssetMissing { asset: *asset })?;
                 Ok(Self::Asset { file, hasher: Box::default(), asset: *asset })
             }
+            FileContent::HostFile(from) => Ok(Self::Secret(secret(host, from)?.open_file()?)),
         }
     }
 }
@@ -238,6 +274,7 @@ impl Read for Source<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         match self {
             Self::Inline(bytes) => bytes.read(buffer),
+            Self::Secret(file) => file.read(buffer),
             Self::Asset { file, hasher, asset } => {
                 let read = file.read(buffer)?;
                 hasher.update(&buffer[..read]);

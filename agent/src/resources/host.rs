@@ -4,14 +4,16 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wavegate_proto::artifact::bundle::{Bundle, Resource, ResourceSpec};
+use wavegate_proto::ids::Sha256Hash;
 use wavegate_proto::time::Timestamp;
 
 use super::accounts::Accounts;
 use super::change::ChangeMark;
+use super::durable::{self, Stored};
 use super::error::{Doing as _, ResourceError};
 use super::jobs::Jobs;
 use super::owned::{Owned, OwnedError};
@@ -20,6 +22,7 @@ use super::root::{Attributes, Root};
 use super::shell_job::ShellJobs;
 use super::status::WallClock;
 use super::steps::Steps;
+use super::systemd::Systemd;
 use crate::cache::Cache;
 
 /// The host as the resource engine sees it.
@@ -33,6 +36,12 @@ pub struct Host {
     jobs: Jobs,
     shell_jobs: ShellJobs,
     clock: WallClock,
+    state_dir: PathBuf,
+    systemd_bus: Option<String>,
+    /// dpkg works on one thing at a time.
+    installing: tokio::sync::Mutex<()>,
+    /// Several units are read anew together.
+    reloading: tokio::sync::Mutex<()>,
     /// Two files may need the same missing folder.
     making_folders: Mutex<()>,
     /// Two accounts stand in the same files.
@@ -46,6 +55,8 @@ pub struct HostSettings {
     pub shell_jobs: ShellJobs,
     /// The wall clock.
     pub clock: WallClock,
+    /// The D-Bus address of the root's systemd; `None`: it has none.
+    pub systemd_bus: Option<String>,
 }
 
 impl fmt::Debug for Host {
@@ -99,6 +110,10 @@ impl Host {
             jobs: Jobs::in_state_dir(state_dir, Arc::clone(&steps)),
             shell_jobs: settings.shell_jobs,
             clock: settings.clock,
+            state_dir: state_dir.to_owned(),
+            systemd_bus: settings.systemd_bus,
+            installing: tokio::sync::Mutex::default(),
+            reloading: tokio::sync::Mutex::default(),
             steps,
             making_folders: Mutex::new(()),
             changing_accounts: Mutex::new(()),
@@ -159,6 +174,47 @@ impl Host {
     #[must_use]
     pub fn shell_jobs(&self) -> ShellJobs {
         self.shell_jobs
+    }
+
+    /// The agent's own folder.
+    pub(crate) fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    /// Random text that never leaves this host, made when it is first needed.
+    pub(crate) fn salt(&self) -> Result<String, ResourceError> {
+        let act = ResourceError::io("read", "the salt");
+        let path = self.state_dir.join("salt.json");
+        let _alone = self.making_folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Stored::Found(salt) = durable::read_json(&path).doing(act)? {
+            return Ok(salt);
+        }
+        let mut random = [0_u8; 32];
+        let filled = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+        if filled.doing(act)? != random.len() {
+            return Err(act.refused(io::Error::other("too little randomness")));
+        }
+        let salt = Sha256Hash(random).to_string();
+        durable::write_json(self.steps.as_ref(), &path, &salt).doing(act)?;
+        Ok(salt)
+    }
+
+    /// Connects to the root's systemd.
+    pub(crate) async fn systemd(&self) -> Result<Systemd, ResourceError> {
+        match &self.systemd_bus {
+            Some(address) => Systemd::connect(address).await,
+            None => Err(ResourceError::NoSystemd),
+        }
+    }
+
+    /// Held by whoever installs packages.
+    pub(crate) fn installing(&self) -> &tokio::sync::Mutex<()> {
+        &self.installing
+    }
+
+    /// Held by whoever lets systemd read its units.
+    pub(crate) fn reloading(&self) -> &tokio::sync::Mutex<()> {
+        &self.reloading
     }
 
     /// The time.

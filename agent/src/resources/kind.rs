@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use wavegate_proto::artifact::bundle::{Resource, ResourceSpec};
+use wavegate_proto::artifact::bundle::{Bundle, Resource, ResourceSpec};
 use wavegate_proto::ids::ResourceId;
 use wavegate_proto::wire::resource::{Drift, Operation, ResourceKind};
 
@@ -17,8 +17,10 @@ use super::file::RegularFile;
 use super::host::Host;
 use super::original;
 use super::owned::OwnedEntry;
+use super::package::Package;
 use super::resource_group::ResourceGroup;
 use super::shell_job::ShellJob;
+use super::systemd_unit::{SystemdUnit, UnitOrder};
 use super::user::User;
 
 /// How a resource is, compared with what it should be.
@@ -98,7 +100,11 @@ pub trait Kind {
 ///
 /// # Errors
 /// When it cannot be looked at, or is of an unknown kind.
-pub async fn observe(host: &Arc<Host>, resource: &Resource) -> Result<Observed, ResourceError> {
+pub async fn observe(
+    host: &Arc<Host>,
+    bundle: &Bundle,
+    resource: &Resource,
+) -> Result<Observed, ResourceError> {
     let host = Arc::clone(host);
     match &resource.spec {
         ResourceSpec::File(spec) => RegularFile::observe(host, spec.clone()).await,
@@ -107,6 +113,10 @@ pub async fn observe(host: &Arc<Host>, resource: &Resource) -> Result<Observed, 
         ResourceSpec::AccountGroup(spec) => AccountGroup::observe(host, spec.clone()).await,
         ResourceSpec::ResourceGroup(spec) => ResourceGroup::observe(host, spec.clone()).await,
         ResourceSpec::ShellJob(spec) => ShellJob::observe(host, spec.clone()).await,
+        ResourceSpec::Package(spec) => Package::observe(host, spec.clone()).await,
+        ResourceSpec::SystemdUnit(spec) => {
+            SystemdUnit::observe(host, UnitOrder::of(bundle, spec)).await
+        }
         ResourceSpec::Unknown { .. } => Err(unknown(resource)),
     }
 }
@@ -115,7 +125,11 @@ pub async fn observe(host: &Arc<Host>, resource: &Resource) -> Result<Observed, 
 ///
 /// # Errors
 /// When it cannot be, or is of an unknown kind.
-pub async fn reconcile(host: &Arc<Host>, resource: &Resource) -> Result<Operation, ResourceError> {
+pub async fn reconcile(
+    host: &Arc<Host>,
+    bundle: &Bundle,
+    resource: &Resource,
+) -> Result<Operation, ResourceError> {
     let (host, id) = (Arc::clone(host), resource.id.clone());
     match &resource.spec {
         ResourceSpec::File(spec) => RegularFile::reconcile(host, id, spec.clone()).await,
@@ -124,6 +138,10 @@ pub async fn reconcile(host: &Arc<Host>, resource: &Resource) -> Result<Operatio
         ResourceSpec::AccountGroup(spec) => AccountGroup::reconcile(host, id, spec.clone()).await,
         ResourceSpec::ResourceGroup(spec) => ResourceGroup::reconcile(host, id, spec.clone()).await,
         ResourceSpec::ShellJob(spec) => ShellJob::reconcile(host, id, spec.clone()).await,
+        ResourceSpec::Package(spec) => Package::reconcile(host, id, spec.clone()).await,
+        ResourceSpec::SystemdUnit(spec) => {
+            SystemdUnit::reconcile(host, id, UnitOrder::of(bundle, spec)).await
+        }
         ResourceSpec::Unknown { .. } => Err(unknown(resource)),
     }
 }
@@ -140,6 +158,8 @@ pub async fn delete(host: &Arc<Host>, entry: OwnedEntry) -> Result<Removal, Reso
         ResourceKind::User => User::delete(host, entry).await,
         ResourceKind::Group => AccountGroup::delete(host, entry).await,
         ResourceKind::ShellJob => ShellJob::delete(host, entry).await,
+        ResourceKind::Package => Package::delete(host, entry).await,
+        ResourceKind::SystemdUnit => SystemdUnit::delete(host, entry).await,
         ResourceKind::Unknown => Ok(Removal::LeftInPlace { why: "its kind is unknown" }),
     }
 }

@@ -11,8 +11,10 @@ pub mod directory;
 pub mod file;
 
 pub mod account_group;
+pub mod package;
 pub mod resource_group;
 pub mod shell_job;
+pub mod systemd_unit;
 pub mod user;
 
 mod account_files;
@@ -22,6 +24,7 @@ pub mod host;
 mod place;
 pub mod root;
 
+mod apt;
 pub mod change;
 mod collect;
 pub mod durable;
@@ -29,6 +32,7 @@ pub mod jobs;
 pub mod original;
 pub mod owned;
 pub mod steps;
+pub mod systemd;
 
 pub mod drift;
 pub mod engine;

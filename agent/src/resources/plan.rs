@@ -73,7 +73,7 @@ impl Engine {
             let id = &resource.id;
             let is_target = only.is_none_or(|only| only == id);
             let role = if is_target { Role::Target } else { Role::Prerequisite };
-            let mut one = match kind::observe(&self.host, resource).await {
+            let mut one = match kind::observe(&self.host, bundle, resource).await {
                 Ok(seen) => {
                     let operation = match seen.drift {
                         Drift::Ok => Operation::None,

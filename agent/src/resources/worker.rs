@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
-use wavegate_proto::artifact::bundle::Resource;
+use wavegate_proto::artifact::bundle::{Bundle, Resource};
 use wavegate_proto::event::ProbeOutcome;
 use wavegate_proto::wire::resource::{Drift, Operation};
 
@@ -30,6 +30,7 @@ pub(crate) struct Worker {
     pub(crate) checks: Arc<dyn CheckRunner>,
     pub(crate) statuses: Arc<Statuses>,
     pub(crate) charge: Charge,
+    pub(crate) bundle: Arc<Bundle>,
     pub(crate) resource: Resource,
     pub(crate) ends_at: Instant,
 }
@@ -63,7 +64,7 @@ impl Worker {
 
     async fn try_once(&self) -> Result<(Operation, Value), ResourceError> {
         let (id, kind) = (&self.resource.id, self.resource.spec.kind());
-        let seen = kind::observe(&self.host, &self.resource).await?;
+        let seen = kind::observe(&self.host, &self.bundle, &self.resource).await?;
         let expected = match seen.drift {
             Drift::Ok => Operation::None,
             Drift::Missing => Operation::Create,
@@ -71,11 +72,11 @@ impl Worker {
         };
         self.statuses.started(id, kind, &self.charge, expected);
         // Also when nothing differs: an interrupted run may have left something to clear away.
-        let operation = kind::reconcile(&self.host, &self.resource).await?;
+        let operation = kind::reconcile(&self.host, &self.bundle, &self.resource).await?;
         if operation == Operation::None {
             return Ok((operation, seen.detail));
         }
-        let after = kind::observe(&self.host, &self.resource).await?;
+        let after = kind::observe(&self.host, &self.bundle, &self.resource).await?;
         Ok((operation, after.detail))
     }
 

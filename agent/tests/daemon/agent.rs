@@ -76,6 +76,7 @@ impl Host {
             root: self.root(),
             shell_jobs: ShellJobs::Allowed,
             allow_root_exec: true,
+            systemd_bus: None,
             drift_interval: Duration::from_millis(300),
         }
     }

@@ -122,3 +122,30 @@ async fn an_unknown_owner_changes_nothing() {
     assert_eq!(failure(&outcome), ("unknown-account".to_owned(), false));
     assert!(!world.path("/etc/f").exists());
 }
+
+#[tokio::test]
+async fn a_secret_of_the_host_gets_into_a_file_and_nowhere_else() {
+    let world = World::new();
+    let resources = json!([{"id": "s", "kind": "file", "path": "/etc/app.key",
+        "content_from": {"host_file": "/etc/secret"}}]);
+    let outcome = world.activate(resources.clone()).await;
+    assert_eq!(failure(&outcome), ("secret-missing".to_owned(), false));
+    world.write("/etc/secret", "hunter2", 0o600);
+    assert_eq!(world.activate(resources.clone()).await, complete(true));
+    assert_eq!(
+        (world.read("/etc/app.key").as_str(), world.mode("/etc/app.key")),
+        ("hunter2", 0o600)
+    );
+    let told = world.status("s").detail["digest"].as_str().unwrap().to_owned();
+    let plain = wavegate_proto::ids::Sha256Hash::of(b"hunter2").to_string();
+    assert!(told.starts_with("salted:") && !told.contains(&plain), "{told}");
+    assert_eq!(world.activate(resources.clone()).await, complete(false));
+
+    world.write("/etc/secret", "hunter3", 0o600);
+    let (_, bundle) = world.bundle(resources.clone());
+    let planned = world.activator.plan(&bundle, None).await.unwrap();
+    let differs = &planned[0].differs[0];
+    assert_eq!((differs.key.as_str(), &differs.lines), ("content", &None), "no diff shows it");
+    assert_eq!(world.activate(resources).await, complete(true));
+    assert_eq!(world.read("/etc/app.key"), "hunter3");
+}

@@ -15,4 +15,6 @@ mod going_back;
 mod groups;
 mod jobs;
 mod links;
+mod packages;
+mod systemd;
 mod world;

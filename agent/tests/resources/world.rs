@@ -105,11 +105,24 @@ impl World {
         Self::in_folder(tempfile::tempdir().unwrap())
     }
 
+    /// A root that is there already, with a systemd at this address of D-Bus.
+    pub(crate) fn with_systemd(folder: tempfile::TempDir, bus: &str) -> Self {
+        Self::in_folder(folder).restart_with_systemd(bus)
+    }
+
+    pub(crate) fn restart_with_systemd(self, bus: &str) -> Self {
+        let Self { folder, trouble, answers, activator } = self;
+        drop(activator);
+        let allows = settings(ShellJobs::Allowed, Some(bus.to_owned()));
+        let activator = open(folder.path(), &trouble, &answers, allows);
+        Self { folder, trouble, answers, activator }
+    }
+
     /// The host's own configuration lets no bundle run programs.
     pub(crate) fn without_jobs() -> Self {
         let Self { folder, trouble, answers, activator } = Self::new();
         drop(activator);
-        let activator = open(folder.path(), &trouble, &answers, ShellJobs::Refused);
+        let activator = open(folder.path(), &trouble, &answers, settings(ShellJobs::Refused, None));
         Self { folder, trouble, answers, activator }
     }
 
@@ -119,7 +132,7 @@ impl World {
         let trouble = Arc::new(Trouble::default());
         trouble.none();
         let answers = Arc::new(Answers::default());
-        let activator = open(folder.path(), &trouble, &answers, ShellJobs::Allowed);
+        let activator = open(folder.path(), &trouble, &answers, settings(ShellJobs::Allowed, None));
         Self { folder, trouble, answers, activator }
     }
 
@@ -128,7 +141,7 @@ impl World {
         let Self { folder, trouble, answers, activator } = self;
         drop(activator);
         trouble.none();
-        let activator = open(folder.path(), &trouble, &answers, ShellJobs::Allowed);
+        let activator = open(folder.path(), &trouble, &answers, settings(ShellJobs::Allowed, None));
         Self { folder, trouble, answers, activator }
     }
 
@@ -209,11 +222,16 @@ fn cache(state: &Path) -> Cache {
     Cache::open(state, 1 << 30, BTreeSet::new()).unwrap()
 }
 
+fn settings(shell_jobs: ShellJobs, systemd_bus: Option<String>) -> HostSettings {
+    let clock = Arc::new(|| Timestamp::from_unix_millis(1_800_000_000_000));
+    HostSettings { shell_jobs, clock, systemd_bus }
+}
+
 fn open(
     folder: &Path,
     trouble: &Arc<Trouble>,
     answers: &Arc<Answers>,
-    shell_jobs: ShellJobs,
+    settings: HostSettings,
 ) -> Activator {
     let state_dir = folder.join("state");
     let setup = Setup {
@@ -222,10 +240,7 @@ fn open(
         state_dir,
         checks: Arc::clone(answers) as Arc<dyn CheckRunner>,
         steps: Arc::clone(trouble) as Arc<dyn Steps>,
-        settings: HostSettings {
-            shell_jobs,
-            clock: Arc::new(|| Timestamp::from_unix_millis(1_800_000_000_000)),
-        },
+        settings,
     };
     Activator::open(setup).unwrap().0
 }

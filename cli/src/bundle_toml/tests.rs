@@ -49,6 +49,7 @@ fn small_sources_are_inlined_and_large_or_binary_ones_become_assets() {
         let ResourceSpec::File(spec) = &file.bundle.resources[0].spec else { panic!("no file") };
         match &spec.content {
             FileContent::Inline(text) => assert!(inline && text == "small", "{source}"),
+            FileContent::HostFile(_) => panic!("{source}"),
             FileContent::Asset { asset, size } => {
                 assert!(!inline, "{source}");
                 assert_eq!(file.assets[asset].len() as u64, *size);
@@ -83,6 +84,20 @@ fn every_kind_can_be_written() {
         env = { STAGE = "2" }
         timeout = "5m"
         depends_on = ["accounts"]
+        [[resources]]
+        id = "unit"
+        kind = "systemd-unit"
+        name = "app.service"
+        source = "small"
+        enabled = true
+        state = "active"
+        restart_on = ["migrate"]
+        drop_ins = { "10-env.conf" = "[Service]" }
+        [[resources]]
+        id = "web"
+        kind = "package"
+        name = "nginx"
+        hold = true
         "#,
     );
     let text = serde_json::to_value(&bundle.unwrap().bundle).unwrap();
@@ -92,6 +107,8 @@ fn every_kind_can_be_written() {
     assert_eq!(resource(2, "groups"), serde_json::json!(["www"]));
     assert_eq!(resource(3, "timeout_secs"), 300);
     assert_eq!(resource(3, "output_bytes"), 65_536);
+    assert_eq!((resource(4, "content"), resource(4, "state")), ("small".into(), "active".into()));
+    assert_eq!((resource(5, "version"), resource(5, "hold")), (Value::Null, true.into()));
 }
 
 /// O5 and the secrets rule: each mistake is refused with file and line.
@@ -115,6 +132,11 @@ fn o5_mistakes_are_refused_with_their_line() {
         (format!("{FILE}content = \"-----BEGIN EC PRIVATE KEY-----\"\n"), "private key"),
         (format!("{FILE}source = \"../small\"\n"), "must be a path beside or below"),
         (format!("{FILE}source = \"gone\"\n"), "source \"gone\" cannot be read"),
+        (
+            format!("{FILE}content = \"x\"\ncontent_from = {{ host_file = \"/s\" }}\n"),
+            "content_from stands alone",
+        ),
+        (format!("{FILE}content_from = {{ host_file = \"s\" }}\n"), "is not absolute"),
         (FILE.replace("/etc/a", "/etc/../a") + "content = \"\"\n", "has \"..\" in it"),
         (
             format!("{FILE}content = \"x\"\ndepends_on = [\"b\"]\n"),

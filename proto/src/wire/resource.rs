@@ -18,6 +18,10 @@ pub enum ResourceKind {
     Group,
     /// A program that runs once.
     ShellJob,
+    /// A unit of systemd.
+    SystemdUnit,
+    /// A package of the distribution.
+    Package,
     /// A kind this build does not know: version skew.
     #[serde(other)]
     Unknown,
@@ -33,6 +37,8 @@ impl ResourceKind {
             Self::User => "user",
             Self::Group => "group",
             Self::ShellJob => "shell-job",
+            Self::SystemdUnit => "systemd-unit",
+            Self::Package => "package",
             Self::Unknown => "unknown",
         }
     }

@@ -40,6 +40,8 @@ pub enum FileContent {
         /// Its size in bytes.
         size: u64,
     },
+    /// What a file of the host itself holds: a secret that never leaves it.
+    HostFile(String),
 }
 
 impl FileContent {
@@ -47,7 +49,7 @@ impl FileContent {
     #[must_use]
     pub fn asset(&self) -> Option<BlobId> {
         match self {
-            Self::Inline(_) => None,
+            Self::Inline(_) | Self::HostFile(_) => None,
             Self::Asset { asset, .. } => Some(*asset),
         }
     }
@@ -64,8 +66,10 @@ struct FileKeys {
     asset: Option<BlobId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
-    #[serde(default = "default_file_mode")]
-    mode: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content_from: Option<ContentFrom>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mode: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,8 +78,19 @@ struct FileKeys {
     create_parents: bool,
 }
 
-fn default_file_mode() -> String {
-    "0644".to_owned()
+/// Where content comes from that no release holds.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ContentFrom {
+    host_file: String,
+}
+
+/// The mode of a file that is written without one: what comes from a secret is one.
+fn default_mode(content: &FileContent) -> String {
+    match content {
+        FileContent::Inline(_) | FileContent::Asset { .. } => "0644".to_owned(),
+        FileContent::HostFile(_) => "0600".to_owned(),
+    }
 }
 
 impl TryFrom<FileKeys> for FileSpec {
@@ -83,6 +98,14 @@ impl TryFrom<FileKeys> for FileSpec {
 
     fn try_from(keys: FileKeys) -> Result<Self, String> {
         let content = match (keys.content, keys.asset, keys.size) {
+            (None, None, None) if keys.content_from.is_some() => {
+                let from = keys.content_from.map(|from| from.host_file).unwrap_or_default();
+                check_path(&from)?;
+                FileContent::HostFile(from)
+            }
+            (_, _, _) if keys.content_from.is_some() => {
+                return Err("content_from stands alone".to_owned());
+            }
             (Some(content), None, None) if content.len() <= MAX_INLINE_CONTENT_BYTES => {
                 FileContent::Inline(content)
             }
@@ -95,11 +118,12 @@ impl TryFrom<FileKeys> for FileSpec {
             (_, _, _) => return Err("needs either `content`, or `asset` and `size`".to_owned()),
         };
         check_path(&keys.path)?;
-        parse_mode(&keys.mode)?;
+        let mode = keys.mode.unwrap_or_else(|| default_mode(&content));
+        parse_mode(&mode)?;
         Ok(Self {
             path: keys.path,
             content,
-            mode: keys.mode,
+            mode,
             owner: keys.owner,
             group: keys.group,
             create_parents: keys.create_parents,
@@ -109,16 +133,18 @@ impl TryFrom<FileKeys> for FileSpec {
 
 impl From<FileSpec> for FileKeys {
     fn from(spec: FileSpec) -> Self {
-        let (content, asset, size) = match spec.content {
-            FileContent::Inline(content) => (Some(content), None, None),
-            FileContent::Asset { asset, size } => (None, Some(asset), Some(size)),
+        let (content, asset, size, content_from) = match spec.content {
+            FileContent::Inline(content) => (Some(content), None, None, None),
+            FileContent::Asset { asset, size } => (None, Some(asset), Some(size), None),
+            FileContent::HostFile(host_file) => (None, None, None, Some(ContentFrom { host_file })),
         };
         Self {
             path: spec.path,
             content,
             asset,
             size,
-            mode: spec.mode,
+            content_from,
+            mode: Some(spec.mode),
             owner: spec.owner,
             group: spec.group,
             create_parents: spec.create_parents,

@@ -13,11 +13,13 @@ mod file;
 mod gate;
 mod group;
 mod keys;
+mod package;
 mod parse;
 mod path;
 mod probe;
 mod resource;
 mod shell_job;
+mod systemd_unit;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,11 +33,13 @@ pub use directory::DirectorySpec;
 pub use file::{FileContent, FileSpec, MAX_INLINE_CONTENT_BYTES};
 pub use gate::{HealthGate, MAX_GATE_RETRIES, MAX_GATE_TIMEOUT_SECS};
 pub use group::ResourceGroupSpec;
+pub use package::PackageSpec;
 pub use parse::{BundleError, MAX_PROBES, MAX_RESOURCES};
 pub use path::{check_path, parse_mode};
 pub use probe::{MAX_PROBE_INTERVAL_SECS, Probe};
 pub use resource::{Holding, OnDrift, Resource, ResourceSpec};
 pub use shell_job::ShellJobSpec;
+pub use systemd_unit::{SystemdUnitSpec, UnitState};
 
 /// The most bytes of a closure document.
 pub const MAX_CLOSURE_BYTES: usize = 4 * 1024 * 1024;
@@ -76,6 +80,8 @@ impl Bundle {
             | ResourceSpec::AccountGroup(_)
             | ResourceSpec::ResourceGroup(_)
             | ResourceSpec::ShellJob(_)
+            | ResourceSpec::SystemdUnit(_)
+            | ResourceSpec::Package(_)
             | ResourceSpec::Unknown { .. } => None,
         })
     }

@@ -10,7 +10,7 @@ use petgraph::graphmap::DiGraphMap;
 use serde_json::Value;
 
 use crate::artifact::bundle::{
-    BUNDLE_SCHEMA_VERSION, Bundle, Dependency, Holding, MAX_CLOSURE_BYTES, Resource, ResourceSpec,
+    BUNDLE_SCHEMA_VERSION, Bundle, Holding, MAX_CLOSURE_BYTES, Resource, ResourceSpec,
 };
 use crate::ids::{ProbeName, ResourceId};
 use crate::json::{JsonError, parse_strict};
@@ -176,19 +176,14 @@ fn check_groups(resources: &[Resource], ids: &BTreeSet<&ResourceId>) -> Result<(
 fn check_order(resources: &[Resource], ids: &BTreeSet<&ResourceId>) -> Result<(), BundleError> {
     let mut graph = DiGraphMap::<&ResourceId, ()>::new();
     for resource in resources {
-        for dependency in &resource.depends_on {
-            match dependency {
-                Dependency::Here(id) if ids.contains(id) => {
-                    graph.add_edge(id, &resource.id, ());
-                }
-                Dependency::Here(id) => {
-                    return Err(BundleError::UnknownDependency {
-                        resource: resource.id.clone(),
-                        missing: id.clone(),
-                    });
-                }
-                Dependency::There { .. } => {}
+        for need in resource.needs_here() {
+            if !ids.contains(need) {
+                return Err(BundleError::UnknownDependency {
+                    resource: resource.id.clone(),
+                    missing: need.clone(),
+                });
             }
+            graph.add_edge(need, &resource.id, ());
         }
         let ResourceSpec::ResourceGroup(group) = &resource.spec else { continue };
         // The group comes after its members, and its members after what it needs.

@@ -16,7 +16,9 @@ use crate::artifact::bundle::file::FileSpec;
 use crate::artifact::bundle::gate::HealthGate;
 use crate::artifact::bundle::group::ResourceGroupSpec;
 use crate::artifact::bundle::keys::{keys_of, missing, put, take};
+use crate::artifact::bundle::package::PackageSpec;
 use crate::artifact::bundle::shell_job::ShellJobSpec;
+use crate::artifact::bundle::systemd_unit::SystemdUnitSpec;
 use crate::ids::ResourceId;
 use crate::wire::resource::ResourceKind;
 
@@ -40,10 +42,22 @@ pub struct Resource {
 impl Resource {
     /// What of this bundle must be completed before it; of a group, also before its members.
     pub fn needs_here(&self) -> impl Iterator<Item = &ResourceId> {
-        self.depends_on.iter().filter_map(|dependency| match dependency {
+        let followed: &[ResourceId] = match &self.spec {
+            ResourceSpec::SystemdUnit(unit) => &unit.restart_on,
+            ResourceSpec::File(_)
+            | ResourceSpec::Directory(_)
+            | ResourceSpec::User(_)
+            | ResourceSpec::AccountGroup(_)
+            | ResourceSpec::ResourceGroup(_)
+            | ResourceSpec::ShellJob(_)
+            | ResourceSpec::Package(_)
+            | ResourceSpec::Unknown { .. } => &[],
+        };
+        let here = self.depends_on.iter().filter_map(|dependency| match dependency {
             Dependency::Here(id) => Some(id),
             Dependency::There { .. } => None,
-        })
+        });
+        here.chain(followed)
     }
 }
 
@@ -62,6 +76,10 @@ pub enum ResourceSpec {
     ResourceGroup(ResourceGroupSpec),
     /// A program that runs once.
     ShellJob(ShellJobSpec),
+    /// A unit of systemd.
+    SystemdUnit(SystemdUnitSpec),
+    /// A package of the distribution.
+    Package(PackageSpec),
     /// A kind, or a key of a known kind, that this build does not know.
     Unknown {
         /// The kind as written.
@@ -96,7 +114,8 @@ impl Holding {
 
 impl ResourceSpec {
     /// The kinds this build knows, as they are written.
-    pub const KINDS: [&str; 5] = ["file", "directory", "user", "group", "shell-job"];
+    pub const KINDS: [&str; 7] =
+        ["file", "directory", "user", "group", "shell-job", "systemd-unit", "package"];
 
     /// The kind.
     #[must_use]
@@ -107,6 +126,8 @@ impl ResourceSpec {
             Self::User(_) => ResourceKind::User,
             Self::AccountGroup(_) | Self::ResourceGroup(_) => ResourceKind::Group,
             Self::ShellJob(_) => ResourceKind::ShellJob,
+            Self::SystemdUnit(_) => ResourceKind::SystemdUnit,
+            Self::Package(_) => ResourceKind::Package,
             Self::Unknown { .. } => ResourceKind::Unknown,
         }
     }
@@ -129,6 +150,8 @@ impl ResourceSpec {
             }
             "group" => serde_json::from_value(value).map(Self::AccountGroup),
             "shell-job" => serde_json::from_value(value).map(Self::ShellJob),
+            "systemd-unit" => serde_json::from_value(value).map(Self::SystemdUnit),
+            "package" => serde_json::from_value(value).map(Self::Package),
             _ => return Self::Unknown { reason: format!("unknown kind {kind:?}"), kind, keys },
         };
         parsed.unwrap_or_else(|error| Self::Unknown { kind, reason: error.to_string(), keys })
@@ -142,6 +165,8 @@ impl ResourceSpec {
             Self::AccountGroup(spec) => keys_of(spec),
             Self::ResourceGroup(spec) => keys_of(spec),
             Self::ShellJob(spec) => keys_of(spec),
+            Self::SystemdUnit(spec) => keys_of(spec),
+            Self::Package(spec) => keys_of(spec),
             Self::Unknown { keys, .. } => Ok(keys.clone()),
         }
     }
@@ -155,7 +180,14 @@ impl ResourceSpec {
             Self::Directory(spec) => vec![Holding::path(kind, &spec.path)],
             Self::User(spec) => vec![Holding::named(kind, &spec.name)],
             Self::AccountGroup(spec) => vec![Holding::named(kind, &spec.name)],
+            Self::Package(spec) => vec![Holding::named(kind, &spec.name)],
             Self::ShellJob(spec) => vec![Holding::named(kind, &spec.content().to_string())],
+            Self::SystemdUnit(spec) => {
+                let folder = (!spec.drop_ins.is_empty())
+                    .then(|| Holding::path(ResourceKind::Directory, &spec.drop_in_folder()));
+                let files = spec.files().map(|(path, _)| Holding::path(ResourceKind::File, &path));
+                [Holding::named(kind, &spec.name)].into_iter().chain(folder).chain(files).collect()
+            }
             Self::ResourceGroup(_) | Self::Unknown { .. } => Vec::new(),
         }
     }
