@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "test code")]
 
 mod independence;
+mod packaging;
 mod pages;
 mod planted;
 mod pure_crates;
