@@ -46,6 +46,22 @@ async fn until_file(path: &Path) {
     }
 }
 
+/// A small host, or a container: the authority of the control plane is given, and no other is needed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_without_certificate_authorities_of_its_own_is_served() {
+    let host = Host::new().await;
+    let log = std::fs::File::create(host.path("agent.log")).unwrap();
+    let mut command = host.command();
+    command.env("SSL_CERT_FILE", host.path("none.pem")).env("SSL_CERT_DIR", host.path("none"));
+    let agent = command.stderr(log).spawn().unwrap();
+    let signed = Release::new(1, bundle("one", "one")).sign();
+    host.control_plane.dispatch(&signed);
+    host.control_plane.until_event(&signed.rollout_id, "converged").await;
+    kill(agent);
+    let log = std::fs::read_to_string(host.path("agent.log")).unwrap();
+    assert!(log.contains("knows no certificate authorities"), "{log}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a4_killed_in_the_middle_of_an_activation_it_goes_on() {
     let host = Host::new().await;

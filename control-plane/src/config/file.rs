@@ -15,7 +15,7 @@ use crate::exit::Failure;
 const DROP_INS: &str = "conf.d";
 
 /// The keys of the files.
-pub(super) const KEYS: [&str; 24] = [
+pub(super) const KEYS: [&str; 25] = [
     "state_dir",
     "trust",
     "tls_cert",
@@ -33,6 +33,7 @@ pub(super) const KEYS: [&str; 24] = [
     "poll_secs",
     "max_blob_bytes",
     "retain",
+    "connections",
     "connections_per_address",
     "connections_per_identity",
     "requests_per_second",

@@ -100,6 +100,10 @@ impl Limits {
 #[derive(Debug, Clone, Copy, Default, clap::Args, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LimitArgs {
+    /// The most connections of both listeners; the kernel's queue holds the next ones [default: 16000].
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<usize>,
     /// The most connections from one address [default: 4096].
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,6 +141,7 @@ impl LimitArgs {
     pub fn resolve(&self) -> Limits {
         let standard = Limits::default();
         Limits {
+            connections: self.connections.unwrap_or(standard.connections),
             connections_per_address: self
                 .connections_per_address
                 .unwrap_or(standard.connections_per_address),

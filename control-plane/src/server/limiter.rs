@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ use wavegate_proto::wire::problem::ProblemCode;
 use super::error::ApiError;
 use super::identity::Peer;
 use crate::config::{Limits, Rate};
+
+/// After so many requests those are forgotten who were quiet for long.
+const FORGET_EVERY: u32 = 10_000;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -41,6 +45,7 @@ impl Key {
 pub struct Limiter {
     limits: Limits,
     seats: Arc<Mutex<BTreeMap<Key, usize>>>,
+    asked: AtomicU32,
     requests: Option<DefaultKeyedRateLimiter<Key>>,
     events: Option<DefaultKeyedRateLimiter<HostName>>,
     event_bytes: Option<DefaultKeyedRateLimiter<HostName>>,
@@ -74,6 +79,7 @@ impl Limiter {
         Self {
             limits,
             seats: Arc::default(),
+            asked: AtomicU32::new(0),
             requests: quota(limits.requests).map(RateLimiter::keyed),
             events: quota(limits.events).map(RateLimiter::keyed),
             event_bytes: NonZeroU32::new(limits.event_bytes_per_day)
@@ -116,9 +122,22 @@ impl Limiter {
 
     /// Whether one more request may be answered.
     pub(super) fn request(&self, key: &Key) -> Result<(), ApiError> {
+        if self.asked.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == 0 {
+            self.forget();
+        }
         match self.requests.as_ref().map(|limiter| limiter.check_key(key)) {
             None | Some(Ok(())) => Ok(()),
             Some(Err(_)) => Err(limited("too many requests of one caller")),
+        }
+    }
+
+    /// Forgets callers who have their whole share again: with addresses there is no end of keys.
+    fn forget(&self) {
+        if let Some(limiter) = &self.requests {
+            limiter.retain_recent();
+        }
+        for limiter in [&self.events, &self.event_bytes].into_iter().flatten() {
+            limiter.retain_recent();
         }
     }
 
@@ -185,6 +204,21 @@ mod tests {
         assert!(limiter.events(&other, 1, 900).is_err(), "the day's bytes are used up");
         assert!(limiter.events(&other, 11, 1).is_err(), "more than there will ever be room for");
         assert!(limiter.events(&one, 0, 0).is_ok(), "nothing costs nothing");
+    }
+
+    /// A caller who has their whole share again is as good as a stranger, and costs no memory.
+    #[test]
+    fn quiet_callers_are_forgotten() {
+        let limiter = limiter(|limits| limits.requests = Rate { per_second: 1_000_000, burst: 1 });
+        for number in 0..FORGET_EVERY {
+            let key = Key::Address(std::net::Ipv4Addr::from(number).into());
+            assert!(limiter.request(&key).is_ok());
+        }
+        let known = || limiter.requests.as_ref().map(|limiter| limiter.len());
+        assert!(known().is_some_and(|known| known > 1000), "{:?}", known());
+        limiter.forget();
+        // The last ones asked a microsecond ago.
+        assert!(known().is_some_and(|known| known < 100), "{:?}", known());
     }
 
     /// G14: a connection that is closed makes room.

@@ -51,7 +51,11 @@ impl Listeners {
         https: TcpListener,
         status: Option<TcpListener>,
     ) -> io::Result<Self> {
-        let permits = Arc::new(Semaphore::new(context.limiter.limits().connections));
+        let connections = match context.limiter.limits().connections {
+            0 => Semaphore::MAX_PERMITS,
+            connections => connections.min(Semaphore::MAX_PERMITS),
+        };
+        let permits = Arc::new(Semaphore::new(connections));
         let transport = Transport::Tls {
             tls: context.tls.clone(),
             fleet: context.trust.chain().trust().fleet.clone(),

@@ -9,7 +9,8 @@ use wavegate_tests::doc_commands::workspace;
 use crate::sources::expect_none;
 
 /// What both services give up.
-const BOTH: [&str; 12] = [
+const BOTH: [&str; 13] = [
+    "StartLimitIntervalSec=0",
     "NoNewPrivileges=yes",
     "LockPersonality=yes",
     "RestrictRealtime=yes",
@@ -48,7 +49,7 @@ fn unit(name: &str) -> String {
 #[test]
 fn each_unit_gives_up_what_its_service_never_needs() {
     let wanted = BTreeMap::from([
-        ("wavegate-cp", [BOTH, CONTROL_PLANE].concat()),
+        ("wavegate-cp", [&BOTH[..], &CONTROL_PLANE[..]].concat()),
         ("wavegate-agent", BOTH.to_vec()),
     ]);
     let mut missing = Vec::new();
