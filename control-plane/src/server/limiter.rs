@@ -122,7 +122,7 @@ impl Limiter {
 
     /// Whether one more request may be answered.
     pub(super) fn request(&self, key: &Key) -> Result<(), ApiError> {
-        if self.asked.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == 0 {
+        if self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGET_EVERY) {
             self.forget();
         }
         match self.requests.as_ref().map(|limiter| limiter.check_key(key)) {
