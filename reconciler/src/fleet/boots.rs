@@ -15,8 +15,8 @@
 use wavegate_proto::ids::BootId;
 use wavegate_proto::time::{Mono, Timestamp};
 
-/// A heartbeat is on its way for so many seconds at the most; nothing within that is an overlap.
-const LATE_SECS: u64 = 30;
+/// A heartbeat is on its way for so long at the most; nothing within that is an overlap.
+const LATE_MILLIS: i64 = 30_000;
 
 /// With only one of the boots heard for so many heartbeats, they are taken for one machine again …
 const CLEARS_AFTER_HEARTBEATS: u64 = 5;
@@ -97,18 +97,31 @@ impl Boots {
         }
     }
 
-    /// The boot that was up while `id`, heard before it, was up too.
+    /// The newer boot that was up already when `id`, heard before it, sent this.
     fn overlap(&self, now: Mono, id: BootId, uptime_secs: u64) -> Option<BootId> {
         let other = self.heard.last().filter(|other| other.id != id)?;
         let known = self.heard.iter().find(|known| known.id == id)?;
+        // That the older one was up while the newer one is goes without saying.
+        if other.booted_millis() < known.booted_millis() {
+            return None;
+        }
         // When it was sent: by its own uptime since it was heard before.
         let ran_secs = uptime_secs.checked_sub(known.uptime_secs)?;
         let sent = known.heard.plus_secs(ran_secs).min(now);
-        let other_booted =
-            other.heard.millis().saturating_sub(other.uptime_secs.saturating_mul(1000));
-        let overlaps = sent.millis() > other_booted.saturating_add(LATE_SECS * 1000);
-        overlaps.then_some(other.id)
+        (signed(sent.millis()) > other.booted_millis() + LATE_MILLIS).then_some(other.id)
     }
+}
+
+impl Boot {
+    /// When its machine was booted, in milliseconds of the process's clock: before 0 as a rule.
+    fn booted_millis(&self) -> i64 {
+        signed(self.heard.millis()) - signed(self.uptime_secs.saturating_mul(1000))
+    }
+}
+
+/// Far below what does not fit: a clock that has run for centuries, an uptime that a host made up.
+fn signed(millis: u64) -> i64 {
+    i64::try_from(millis).unwrap_or(i64::MAX).min(i64::MAX / 4)
 }
 
 #[cfg(test)]
