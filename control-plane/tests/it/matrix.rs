@@ -238,12 +238,13 @@ async fn an_operator_acts_only_on_the_channels_of_their_scope() {
     });
     for route in verbs {
         let send = async |client: &Client| {
-            let body = json!({ "reason": "because", "fleet": "", "fleet_sig": { "schema_version": 1, "signatures": [] }, "rollouts": [] });
+            let body = json!({ "reason": "because", "fleet": "", "fleet_sig": { "schema_version": 1, "signatures": [] }, "rollouts": [], "document": "", "signatures": [] });
             let response =
                 plane.send(client, route.method, &example(route, "host-01"), &body).await;
             if response.status() == 403 { problem(response).await } else { String::new() }
         };
-        let is_release = route.path == "/v1/releases";
+        // The whole fleet's.
+        let is_release = ["/v1/releases", "/v1/trust"].contains(&route.path);
         assert_eq!(send(&eve).await, "role-forbidden", "{} {}", route.method, route.path);
         assert_eq!(send(&alice).await.is_empty(), !is_release, "{} {}", route.method, route.path);
         assert_eq!(send(&bob).await, "", "{} {}: nobody narrowed it", route.method, route.path);

@@ -18,11 +18,12 @@ use wavegate_proto::signing::SignatureFile;
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::trust::TrustFile;
 use wavegate_proto::wire::agent::{Dispatch, EventsRequest, Heartbeat, HeartbeatAnswer};
+use wavegate_proto::wire::enroll::{CertificateAnswer, EnrollRequest, RenewRequest};
 use wavegate_proto::wire::problem::Problem;
 use wavegate_proto::wire::publish::PublishRequest;
 use wavegate_tests::doc_commands::workspace;
 
-use crate::signed;
+use crate::{joining, signed};
 
 /// A decoder.
 pub(crate) struct Decoder {
@@ -42,7 +43,21 @@ const fn decoder(
 }
 
 pub(crate) const DECODERS: &[Decoder] = &[
-    decoder("trust", || golden(&["trust-file"]), |bytes| TrustFile::parse(bytes).is_ok()),
+    decoder(
+        "trust",
+        || golden(&["trust-file", "trust-file-enroll"]),
+        |bytes| TrustFile::parse(bytes).is_ok(),
+    ),
+    decoder("token", joining::tokens, joining::token),
+    decoder("csr", joining::requests, joining::request),
+    decoder("expired chain", joining::chains, joining::chain),
+    decoder(
+        "enroll",
+        || golden(&["enroll-request", "enroll-request-expired"]),
+        message::<EnrollRequest>,
+    ),
+    decoder("renew", || golden(&["renew-request"]), message::<RenewRequest>),
+    decoder("issued", || golden(&["certificate-answer"]), message::<CertificateAnswer>),
     decoder(
         "signature",
         || golden(&["signature-file"]),

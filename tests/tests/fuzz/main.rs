@@ -7,6 +7,7 @@
 
 mod damage;
 mod decoders;
+mod joining;
 mod signed;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -40,6 +40,8 @@ const STREAM: &[&str] = &["after_seq", "rollout_id", "host", "kind"];
 
 /// One for each route of the table; a test finds the one that is missing.
 pub const WORDS: &[Words] = &[
+    words("POST", "/v1/enroll", "A host's certificate, by a token or by one that has expired"),
+    words("POST", "/v1/agent/renew", "A host's next certificate"),
     words("POST", "/v1/agent/heartbeat", "A host says what it is and holds"),
     words("GET", "/v1/agent/dispatch", "The permission to activate, waited for")
         .query(&["wait_secs"])
@@ -52,12 +54,14 @@ pub const WORDS: &[Words] = &[
         "/v1/agent/rollouts/{id}",
         "A rollout's header with the host's own entry and its proof",
     ),
+    words("GET", "/v1/agent/trust", "The next versions of the trust file").query(&["after"]),
     words("GET", "/v1/closures/{id}", "The exact bytes of a closure document"),
     words("GET", "/v1/assets/{id}", "The exact bytes of an asset"),
     words("PUT", "/v1/blobs/{id}", "Upload a closure, an asset or a hosts table")
         .answers(&[200, 201]),
     words("POST", "/v1/releases", "Publish a release, whole or not at all").answers(&[200, 201]),
     words("POST", "/v1/releases/plan", "What publishing a release would do"),
+    words("POST", "/v1/trust", "Publish the next version of the trust file").answers(&[200, 201]),
     words("POST", "/v1/rollouts/{id}/pause", "Dispatch nothing more until it is resumed"),
     words("POST", "/v1/rollouts/{id}/resume", "Let a paused or halted rollout go on"),
     words("POST", "/v1/rollouts/{id}/abort", "Dispatch nothing more, for good"),

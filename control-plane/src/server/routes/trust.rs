@@ -12,7 +12,7 @@ use wavegate_proto::trust::chain::Followed;
 use wavegate_proto::trust::rotation::SignedTrust;
 
 use crate::server::Context;
-use crate::server::arguments::{Arguments, CallingHost};
+use crate::server::arguments::{Arguments, CallingHost, CallingOperator};
 use crate::server::body;
 use crate::server::error::ApiError;
 
@@ -35,8 +35,10 @@ pub(in crate::server) async fn after(
 /// 201 when it holds from now on, 200 when it was known.
 pub(in crate::server) async fn publish(
     State(context): State<Context>,
+    CallingOperator(operator): CallingOperator,
     body::Json(offered): body::Json<SignedTrust>,
 ) -> Result<Response, ApiError> {
+    context.scopes.require_whole_fleet(&operator)?;
     let (followed, answer) = context.publisher.publish_trust(offered).await?;
     let status = match followed {
         Followed::New => StatusCode::CREATED,
