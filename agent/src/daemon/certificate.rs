@@ -39,6 +39,8 @@ pub(super) struct OwnCertificate {
     /// Whether the agent fetches the next one.
     pub(super) renews: bool,
     trust: TrustFile,
+    /// Authorities of versions of the trust file that were followed: a file given with `--ca` cannot know them.
+    followed: Vec<String>,
     clock: FloorClock,
     identity: Identity,
     life: CertificateLife,
@@ -68,6 +70,7 @@ impl OwnCertificate {
             url: settings.url.clone(),
             renews: settings.renews,
             trust: trust.clone(),
+            followed: Vec::new(),
             clock: FloorClock::default(),
             identity,
             jitter: Jitter::of(fastrand::u64(..)),
@@ -77,9 +80,23 @@ impl OwnCertificate {
         Ok((own, credentials))
     }
 
-    /// Whom this host believes, and by which clock, once that is known.
-    pub(super) fn judge_by(&mut self, trust: &TrustFile, clock: &FloorClock) {
+    /// Whom this host believes, and by which clock, once that is known: `credentials` from then on, and
+    /// those that come after them.
+    pub(super) fn judge_by(
+        &mut self,
+        trust: &TrustFile,
+        clock: &FloorClock,
+        credentials: Credentials,
+    ) -> Result<Credentials, CertificateError> {
+        if trust.version > self.trust.version {
+            self.followed.clone_from(&trust.ca_pem);
+        }
         (self.trust, self.clock) = (trust.clone(), clock.clone());
+        self.judged(credentials)
+    }
+
+    fn judged(&self, credentials: Credentials) -> Result<Credentials, CertificateError> {
+        Ok(credentials.trusting(&self.followed)?.judged_by(&self.clock))
     }
 
     pub(super) fn identity(&self) -> &Identity {
@@ -112,10 +129,8 @@ impl OwnCertificate {
             return Ok(false);
         }
         self.seen = hash;
-        let credentials =
-            Credentials::read(self.ca.as_deref(), &self.trust, &self.cert, &self.key)?
-                .trusting(&self.trust.ca_pem)?
-                .judged_by(&self.clock);
+        let read = Credentials::read(self.ca.as_deref(), &self.trust, &self.cert, &self.key)?;
+        let credentials = self.judged(read)?;
         let identity = Identity::of_certificate(credentials.leaf())?;
         if identity != self.identity {
             let named = format!("{} of fleet {}", identity.host, identity.fleet);

@@ -65,7 +65,6 @@ fn usage(error: impl std::fmt::Display) -> Failure {
 /// Opens everything.
 pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     let pinned = trust::read_pinned(&settings.trust).map_err(usage)?;
-    let given = pinned.trust().version;
     let (mut certificate, credentials) = identify(settings, pinned.trust())?;
     let identity = certificate.identity().clone();
     std::fs::DirBuilder::new()
@@ -83,15 +82,8 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     let clock = FloorClock::new(TimeFloor::new(floor));
     warn_of_the_clock(&clock);
     let trust = trust::restore(&mut journal, pinned, clock.wall()).map_err(journal_failure)?;
-    certificate.judge_by(trust.trust(), &clock);
-    let credentials = if trust.version() > given {
-        // What was followed since may name a new authority; the file on disk cannot know it.
-        credentials.trusting(&trust.trust().ca_pem).map_err(failed)?
-    } else {
-        credentials
-    };
-    let control_plane =
-        ControlPlane::new(&settings.url, &credentials.judged_by(&clock)).map_err(usage)?;
+    let credentials = certificate.judge_by(trust.trust(), &clock, credentials).map_err(failed)?;
+    let control_plane = ControlPlane::new(&settings.url, &credentials).map_err(usage)?;
     let stored = journal.load().map_err(journal_failure)?;
     let cache = open_cache(settings, &stored)?;
     let root_exec = if settings.allow_root_exec { RootExec::Allowed } else { RootExec::Refused };
