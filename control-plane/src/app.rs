@@ -105,25 +105,18 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
         floor,
         max_blob_bytes: settings.max_blob_bytes,
     };
-    let mut adopter = Adopter::new(parts, &settings.state_dir);
-    adopter.load().await.map_err(failed)?;
+    let adopter = loaded(parts, settings).await?;
 
     let stopping = CancellationToken::new();
     let (publisher, jobs) = release::channel();
     let poll_every = Duration::from_secs(settings.poll_secs);
     let stop = || stopping.child_token();
     let worker = tokio::spawn(release::run(adopter, jobs, source, poll_every, stop()));
-    let compaction = compaction::run(events.clone(), service.handle(), stop());
-    let indexing = indexing::run(index, service.committed(), stop());
+    let compaction = tokio::spawn(compaction::run(events.clone(), service.handle(), stop()));
+    let indexing = tokio::spawn(indexing::run(index, service.committed(), stop()));
     let keeping = workers::clock::run(clock.clone(), settings.state_dir.clone(), stop());
     let (reload_certificates, certificates) = certificates::start(opened.tls.clone(), stop());
-    let workers = vec![
-        worker,
-        tokio::spawn(compaction),
-        tokio::spawn(indexing),
-        tokio::spawn(keeping),
-        certificates,
-    ];
+    let workers = vec![worker, compaction, indexing, tokio::spawn(keeping), certificates];
     let context = Context::new(Shared {
         handle: service.handle(),
         events,
@@ -155,6 +148,13 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
         stopping,
         _lock: opened.lock,
     })
+}
+
+/// The adoption worker, with the release that was adopted last.
+async fn loaded(parts: AdopterParts, settings: &Settings) -> Result<Adopter, Failure> {
+    let mut adopter = Adopter::new(parts, &settings.state_dir);
+    adopter.load().await.map_err(failed)?;
+    Ok(adopter)
 }
 
 impl Running {

@@ -9,10 +9,11 @@ use serde_json::{Map, Value};
 
 use super::reader::Reader;
 
-/// Fields that only the old database could know, wherever they stand; and the forecast, which goes on with
-/// the time.
-const ONLY_THE_OLD_DATABASE: [&str; 8] = [
+/// Fields that only the old database could know, wherever they stand; and the forecast and what is left
+/// until something expires, which go on with the time.
+const ONLY_THE_OLD_DATABASE: [&str; 9] = [
     "eta",
+    "left_secs",
     "opened_at",
     "finished_at",
     "dispatched_at",
