@@ -32,7 +32,7 @@ pub struct MintArgs {
     /// A further host: any one of them may join; may be repeated
     #[arg(long, value_name = "NAME", requires = "host")]
     any_of: Vec<HostName>,
-    /// The hosts that may join, such as "web-*"; the fleet must allow it ([enroll] group_tokens = true)
+    /// The hosts that may join, such as "web-*"; the fleet must allow it (`group_tokens = true` under `[enroll]`)
     #[arg(long, value_name = "PATTERN", requires = "count")]
     pattern: Option<HostPattern>,
     /// How many hosts may join with it
@@ -44,7 +44,7 @@ pub struct MintArgs {
     /// The public key that the host must have: PEM, or an OpenSSH line (ssh-ed25519 …)
     #[arg(long, value_name = "FILE")]
     bind: Option<PathBuf>,
-    /// What the fleet asks for in mode strict ([enroll] nonce)
+    /// What the fleet asks for in mode strict (`nonce` under `[enroll]`)
     #[arg(long)]
     nonce: Option<EnrollNonce>,
     /// The enrollment key

@@ -67,7 +67,7 @@ fn create(path: &Path, mode: u32, content: &str) -> Result<(), FileAccessError> 
 ///
 /// # Errors
 /// When it cannot be read, is no UTF-8, or others than its owner may read it: then with an
-/// [`ExposedKey`](wavegate_proto::key_file::ExposedKey) inside.
+/// [`ExposedKey`] inside.
 pub fn read_private(path: &Path) -> Result<String, FileAccessError> {
     let read = || {
         let mut file = File::open(path)?;
