@@ -29,6 +29,7 @@ pub mod change;
 mod collect;
 pub mod durable;
 pub mod jobs;
+pub mod one_way;
 pub mod original;
 pub mod owned;
 pub mod steps;

@@ -16,6 +16,7 @@ mod hostile;
 mod inspect;
 mod jobs;
 mod local;
+mod one_way;
 mod restart;
 mod rotation;
 mod taken_over;

@@ -15,6 +15,7 @@ mod going_back;
 mod groups;
 mod jobs;
 mod links;
+mod one_way;
 mod packages;
 mod systemd;
 mod world;
