@@ -15,6 +15,7 @@ mod happy;
 mod hostile;
 mod inspect;
 mod jobs;
+mod kill_9;
 mod local;
 mod one_way;
 mod restart;
