@@ -41,6 +41,7 @@ pub mod error;
 pub mod gate;
 pub mod graph;
 pub mod plan;
+mod rivals;
 pub mod status;
 mod worker;
 
