@@ -32,6 +32,7 @@ pub mod jobs;
 pub mod one_way;
 pub mod original;
 pub mod owned;
+mod ownership;
 pub mod steps;
 pub mod systemd;
 

@@ -17,5 +17,6 @@ mod jobs;
 mod links;
 mod one_way;
 mod packages;
+mod pairs;
 mod systemd;
 mod world;
