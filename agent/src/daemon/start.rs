@@ -178,6 +178,7 @@ fn restore(
         activated: stored.activated,
         rejected: stored.rejected,
         current,
+        one_way: activator.one_way(),
     })
 }
 

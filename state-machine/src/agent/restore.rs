@@ -25,16 +25,19 @@ impl AgentCore {
         restored: Restored,
         ids: &mut dyn JournalIds,
     ) -> (Self, Vec<AgentEffect>) {
-        let Restored { host, boot_id, meta, journals, activated, rejected, current } = restored;
+        let Restored { host, boot_id, meta, journals, activated, rejected, current, one_way } =
+            restored;
         let mut core = Self::empty(host, boot_id, meta, current);
         core.activated = activated;
         core.rejected = rejected;
+        core.one_way = one_way;
         let mut step = Step { now, ids, effects: Vec::new() };
         let mut order = Vec::new();
         for journal in journals {
             order.push(journal.rollout_id.clone());
             core.load(&mut step, journal);
         }
+        core.leave_behind_at_start(&mut step);
         for id in &order {
             core.go_on(&mut step, id);
         }

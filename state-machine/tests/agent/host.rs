@@ -13,8 +13,8 @@ use wavegate_proto::wire::agent::{
 };
 use wavegate_state_machine::agent::{
     Activated, ActivationOutcome, AgentCore, AgentEffect, AgentInput, Answer, HostFacts,
-    JournalIds, Meta, OfferedPlan, PostOutcome, Rejection, Restored, RollbackOutcome, StoredEntry,
-    StoredJournal,
+    JournalIds, Meta, OfferedPlan, OneWay, PostOutcome, Rejection, Restored, RollbackOutcome,
+    StoredEntry, StoredJournal,
 };
 
 use crate::plans::{Release, closure, probes, start};
@@ -50,6 +50,8 @@ pub(crate) struct Host {
     /// Everything but writes, since last asked.
     pub(crate) told: Vec<AgentEffect>,
     ids: CountedIds,
+    /// The engine's list.
+    pub(crate) one_way: OneWay,
     pub(crate) mono: Mono,
     boot: BootId,
 }
@@ -74,11 +76,14 @@ impl Host {
             activated: vec![],
             rejected: vec![],
             current: None,
+            one_way: OneWay::Open,
         };
         let now = Now { wall: start(), mono };
         let (core, effects) = AgentCore::restore(now, restored, &mut ids);
         assert_eq!(effects, []);
-        Self { core, disk: Disk::default(), current: None, told: vec![], ids, mono, boot }
+        let one_way = OneWay::Open;
+        let disk = Disk::default();
+        Self { core, disk, current: None, told: vec![], ids, one_way, mono, boot }
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -106,6 +111,7 @@ impl Host {
                 | AgentEffect::Unreject(_) => {}
                 AgentEffect::Activate { .. }
                 | AgentEffect::Rollback { .. }
+                | AgentEffect::SettleOneWay { .. }
                 | AgentEffect::StartProbes { .. }
                 | AgentEffect::StopProbes
                 | AgentEffect::HeartbeatNow
@@ -139,6 +145,7 @@ impl Host {
             activated: self.disk.activated.clone(),
             rejected: self.disk.rejected.clone(),
             current: self.current.clone(),
+            one_way: self.one_way.clone(),
         };
         self.told.clear();
         let (core, effects) = AgentCore::restore(self.now(), restored, &mut self.ids);
@@ -366,6 +373,7 @@ impl Disk {
             AgentEffect::Unreject(rejected) => self.rejected.retain(|r| *r != rejected),
             AgentEffect::Activate { .. }
             | AgentEffect::Rollback { .. }
+            | AgentEffect::SettleOneWay { .. }
             | AgentEffect::StartProbes { .. }
             | AgentEffect::StopProbes
             | AgentEffect::HeartbeatNow

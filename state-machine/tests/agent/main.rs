@@ -5,6 +5,7 @@ mod both_sides;
 mod dispatch;
 mod health;
 mod host;
+mod one_way;
 mod plans;
 mod properties;
 mod recovery;
