@@ -2,6 +2,8 @@
 //!
 //! Not here: the verdicts built on them (see `health`).
 
+use wavegate_proto::artifact::bundle::Bundle;
+use wavegate_proto::event::DeclaredProbe;
 use wavegate_proto::event::ProbeOutcome::{Fail, Pass};
 use wavegate_proto::ids::{ProbeName, RolloutId};
 use wavegate_proto::record::{HostState, ProbeKind, ProbeMode};
@@ -227,4 +229,26 @@ fn whatever_is_due_now_wakes_nobody_again() {
     assert_eq!(host.core.next_wakeup(host.mono), Some(host.mono.plus_secs(1)));
     host.advance(1);
     assert!(later(&host), "what waited may be sent");
+}
+
+#[test]
+fn the_schedule_of_a_bundle_is_what_its_probes_say() {
+    let bundle: Bundle = serde_json::from_value(serde_json::json!({
+        "schema_version": 1,
+        "probes": [
+            {"name": "a", "kind": "tcp", "address": "localhost:1", "mode": "observe"},
+            {"name": "b", "kind": "exec", "argv": ["true"], "interval_secs": 60, "timeout_secs": 9},
+        ],
+    }))
+    .unwrap();
+    let schedule = |name: &str, kind, mode, interval_secs, timeout_secs| ProbeSchedule {
+        declared: DeclaredProbe { name: name.parse().unwrap(), kind, mode },
+        interval_secs,
+        timeout_secs,
+    };
+    let expected = [
+        schedule("a", ProbeKind::Tcp, ProbeMode::Observe, 15, 5),
+        schedule("b", ProbeKind::Exec, ProbeMode::Enforce, 60, 9),
+    ];
+    assert_eq!(ProbeSchedule::of(&bundle), expected);
 }

@@ -10,7 +10,7 @@ use wavegate_state_machine::agent::{AgentEffect, AgentInput, OfferOutcome, PostO
 use wavegate_state_machine::host::JournalBook;
 
 use crate::host::{Host, epoch};
-use crate::plans::{Release, closure, release};
+use crate::plans::{Release, release};
 
 fn seqs(request: &EventsRequest) -> Vec<u64> {
     request.events.iter().map(|entry| entry.seq.0).collect()
