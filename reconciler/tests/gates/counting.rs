@@ -6,7 +6,7 @@ use wavegate_proto::artifact::policy::Limit;
 use wavegate_proto::event::FailureClass;
 use wavegate_proto::ids::{Attempt, WaveIndex};
 use wavegate_proto::record::{HostState, Rollback};
-use wavegate_proto::wire::operator::{Outcome, RolloutState};
+use wavegate_proto::wire::operator::{MarkBy, Outcome, RolloutState};
 use wavegate_reconciler::fleet::placement::{HostClass, Placement, RetryAt, SkipReason};
 use wavegate_reconciler::window;
 use wavegate_state_machine::rollout::RolloutTally;
@@ -121,6 +121,28 @@ fn a_wave_that_does_not_exist() {
     assert_eq!((rollout.soak_secs(WaveIndex(1)), rollout.soak_secs(beyond)), (60, 0));
     assert_eq!(rollout.wave(beyond), None);
     assert_eq!(rollout.candidates(beyond).count(), 0);
+}
+
+/// G24: a person's approval of the next wave stands for evidence that is lacking, and for nothing else.
+#[test]
+fn g24_an_approval_of_the_next_wave_ends_one_without_evidence_and_no_other() {
+    let done = |scene: &Scene| scene.fleet.rollouts[&id(R1)].is_wave_done(WaveIndex(0));
+    let approve = |scene: &mut Scene, wave| {
+        let (actor, reason) = ("operator/alice".to_owned(), "seen".to_owned());
+        let by = MarkBy { actor, reason, at: wall() };
+        scene.rollout(R1).approvals.insert(WaveIndex(wave), by);
+    };
+    let mut silent = two();
+    silent.edit(R1, "a", |placement| placement.skip = Some(SkipReason::Offline));
+    assert!(!done(&silent), "nobody speaks for it");
+    approve(&mut silent, 0);
+    assert!(!done(&silent), "its own approval says nothing about its end");
+    approve(&mut silent, 1);
+    assert!(done(&silent));
+    let mut at_work = two();
+    approve(&mut at_work, 1);
+    at_work.state(R1, "a", HostState::Soaking);
+    assert!(!done(&at_work), "it is still at work");
 }
 
 /// Everything that is counted, as one text to compare.
