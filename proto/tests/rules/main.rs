@@ -6,7 +6,7 @@
 
 mod sample;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use wavegate_proto::artifact::release::content_id;
@@ -381,4 +381,40 @@ fn the_content_id_ignores_only_what_signing_again_changes() {
     ] {
         assert_ne!(with(edit), id);
     }
+}
+
+/// What is verified is given on as it came: file by file, host by host.
+#[test]
+fn a_verified_release_gives_on_what_it_was_made_of() {
+    let sample = Sample::new();
+    let verified = sample.verify_release().unwrap();
+    assert_eq!(verified.signed_by(), [key(1).key_id()]);
+    assert_eq!(verified.get().fleet.serial, Serial(42));
+    let release = verified.into_inner();
+    assert_eq!(release.files(), sample.files());
+    assert!(format!("{release:?}").starts_with("Release { serial: "));
+    let files: BTreeMap<String, Vec<u8>> =
+        release.named_files().map(|(name, bytes)| (name, bytes.into_owned())).collect();
+    let given = sample.files();
+    let rollout = &given.rollouts[0];
+    let expected = BTreeMap::from([
+        ("fleet.json".to_owned(), given.fleet.clone()),
+        ("fleet.json.sig".to_owned(), given.fleet_sig.to_bytes()),
+        ("rollouts/stable@r42.hosts.jsonl".to_owned(), rollout.hosts.clone()),
+        ("rollouts/stable@r42.json".to_owned(), rollout.header.clone()),
+        ("rollouts/stable@r42.json.sig".to_owned(), rollout.sig.to_bytes()),
+    ]);
+    assert_eq!(files, expected);
+    let closures = sample.hosts.iter().map(|host| host["closure"].clone());
+    let blobs: Vec<Value> = release.blobs().into_iter().map(|blob| json!(blob)).collect();
+    assert!(closures.clone().all(|closure| blobs.contains(&closure)));
+    assert_eq!(blobs.len(), closures.count());
+    let part = release.rollouts.values().next().unwrap();
+    for (host, entry) in ["web-01", "web-02"].into_iter().zip(&part.hosts) {
+        let name = host.parse().unwrap();
+        assert_eq!(part.entry(&name), Some(entry));
+        assert_eq!(part.proof(&name).unwrap().entry["host"], host);
+    }
+    let nobody = "web-03".parse().unwrap();
+    assert_eq!((part.entry(&nobody), part.proof(&nobody)), (None, None));
 }
