@@ -380,12 +380,17 @@ fn probes_and_gates() {
         let read = bundle(&probe(15, 5), &gate(retries, secs));
         assert_eq!(read.is_ok(), fits, "{retries} times in {secs} s");
     }
+    for missing in [json!({"kind": "directory"}), json!({"id": "a"})] {
+        assert!(serde_json::from_value::<Resource>(missing).is_err());
+    }
+    assert!(Bundle::parse(b"{}").unwrap_err().to_string().contains("no schema_version"));
     let nameless = bundle(&json!({"kind": "tcp", "address": "a:1"}), &gate(1, 1)).unwrap_err();
     assert!(nameless.contains("missing field `name`"), "{nameless}");
     let wrong = json!({"name": "p", "kind": "tcp", "address": "a:1", "interval_secs": "x"});
     let wrong = bundle(&wrong, &gate(1, 1)).unwrap_err();
     assert!(wrong.contains("interval_secs: "), "{wrong}");
     let read = bundle(&probe(15, 5), &gate(6, 60)).unwrap();
+    assert_eq!(read.declared_probes()[0].kind, wavegate_proto::record::ProbeKind::Http);
     let written = serde_json::to_value(&read).unwrap();
     assert_eq!(written["probes"][0]["method"], "GET", "the default of the check");
     assert_eq!(serde_json::from_value::<Bundle>(written).unwrap(), read);

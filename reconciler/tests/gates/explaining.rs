@@ -216,6 +216,24 @@ fn g15_a_cloned_host_is_held() {
     assert_eq!(scene.code(R1, "a", Gate::Hold), Some("cloned-identity"));
 }
 
+/// What degraded since, it says itself; whatever else, since it is in its state.
+#[test]
+fn a_degraded_host_says_since_when() {
+    let mut scene = one_host();
+    scene.converged(R1, "a");
+    let since = wall().plus_secs(77);
+    scene.edit(R1, "a", |placement| placement.record.degraded_since = Some(since));
+    assert_eq!(explained(&scene).1[0].since, Some(since));
+}
+
+#[test]
+fn a_manifest_is_debugged_without_its_bytes() {
+    let scene = one_host();
+    let shown = format!("{:?}", scene.fleet.rollouts[&crate::spec::id(R1)].manifest);
+    assert!(shown.starts_with("Manifest { rollout_id: stable@r1, serial: "), "{shown}");
+    assert!(!shown.contains("header_bytes"));
+}
+
 #[test]
 fn gates_are_named_as_the_design_names_them() {
     let names = [

@@ -61,6 +61,21 @@ fn an_answer_to_something_else_is_ignored() {
     assert!(host.post().is_some());
 }
 
+/// What the answer is about may be gone by then.
+#[test]
+fn an_answer_about_a_journal_that_began_anew_meanwhile_permits_nothing() {
+    let r1 = release("r1", 1, "a");
+    let mut host = at_rest(&r1);
+    asks_replay(&mut host, &r1, 1);
+    let request = host.post().unwrap();
+    let id = r1.id();
+    host.heartbeat_answered(|answer| answer.new_journal = vec![id]);
+    assert_eq!(host.kinds(&r1), ["journal_opened"]);
+    host.answer(&request, accepted(&request));
+    let next = host.post().unwrap();
+    assert_eq!(next.events[0].event.kind(), "journal_opened", "it is still to be answered");
+}
+
 /// An answer that is not about what was sent permits nothing, and the request is not repeated at once.
 #[test]
 fn an_answer_about_other_events_marks_nothing() {

@@ -68,6 +68,12 @@ fn a_host_carries_only_when_the_dispatch_says_that_nothing_changes() {
     let record = pending();
     check(&record, &live(), &carried(target()), "no-lease");
     check(&record, &leased(1, false), &carried(target()), "not-no-change");
+    let lapsed = FoldContext { lease: Lease::Lapsed { attempt: Attempt(1) }, ..live() };
+    check(&record, &lapsed, &carried(target()), "lease-lapsed");
+    let probes = vec![probe("http", ProbeMode::Enforce); 2];
+    let from_rollout = "stable@r0".parse().unwrap();
+    let twice = Event::Carried { closure: target(), from_rollout, probes };
+    check(&record, &leased(1, true), &twice, "duplicate-probe");
     check(&record, &leased(1, true), &carried(other()), "not-target-closure");
     check(&record, &ctx(Origin::Replay), &carried(target()), "converged");
     let record = after(record, &[carried(target())]);
@@ -428,6 +434,10 @@ fn g19_g6_who_uses_a_slot() {
     assert_eq!(failure_class(&untouched), Some(FailureClass::Host));
     assert!(!is_failed_artifact(&untouched) && is_in_flight(&untouched));
     assert!(is_failed_artifact(&in_state(HostState::Reverted)));
+    assert_eq!(failure_class(&in_state(HostState::Converged)), None);
+    // A record of an older build may have no failure in it.
+    let bare = HostRecord { failure: None, ..in_state(HostState::Failed) };
+    check(&bare, &live(), &rollback_complete(), "no-rollback-due");
 }
 
 #[test]

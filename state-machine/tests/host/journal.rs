@@ -125,6 +125,14 @@ fn a_new_journal_closes_the_old_one() {
     for n in 3..40 {
         book.accepted(id(n), &entry(1, complete()));
     }
+    let old = JournalHead {
+        journal_id: id(39 - 1),
+        first_seq: Seq(1),
+        last_seq: Seq(3),
+        head: Sha256Hash::default(),
+    };
+    assert_eq!(book.judge(&old), HeadVerdict::Replaced);
+    assert_eq!(JournalBook::default().head_if_accepted(), None);
     let replaced = (1..40).filter(|n| book.admit(id(*n), &entry(1, ack(1))) == Admission::Replaced);
     assert_eq!(replaced.count(), MAX_CLOSED_JOURNALS);
 }
