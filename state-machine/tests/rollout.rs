@@ -34,6 +34,7 @@ fn every_state_with_every_event() {
                 Err(refusal) => refusal.code().trim_start_matches("rollout-"),
             };
             assert_eq!(got, expected, "{state} + {event}");
+            assert_eq!(event.to_string(), event.as_str());
         }
     }
 }
@@ -123,6 +124,35 @@ fn a_rollout_is_reverted_only_when_every_failed_host_is_back() {
     assert_eq!(run(RolloutState::Reverted, &halted), RolloutState::Failed);
     let aborted_without_failures = RolloutTally::default();
     assert_eq!(run(RolloutState::Failed, &aborted_without_failures), RolloutState::Failed);
+}
+
+/// Which event each state waits for, and what goes before it.
+#[test]
+fn what_is_due_in_each_open_state() {
+    use RolloutEvent as E;
+    use RolloutState as S;
+    let none = RolloutTally::default;
+    let later = RolloutTally { current_wave_done: true, later_wave_remains: true, ..none() };
+    let deferred = RolloutTally { current_wave_done: true, deferred_remain: true, ..none() };
+    let last = RolloutTally { current_wave_done: true, ..none() };
+    let more = RolloutTally { later_wave_remains: true, deferred_remain: true, ..none() };
+    let started = RolloutTally { next_wave_started: true, ..none() };
+    let done = RolloutTally { all_done: true, ..later };
+    let failed = RolloutTally { artifact_failures_exceed: true, ..done };
+    for (case, state, tally, expected) in [
+        ("nothing", S::Opening, none(), None),
+        ("begun", S::Opening, RolloutTally { begun: true, ..none() }, Some(E::FirstDispatch)),
+        ("nothing is done", S::Active, more, None),
+        ("nothing is to come", S::Active, last, None),
+        ("a wave is to come", S::Active, later, Some(E::WaveDone)),
+        ("a reboot is to come", S::Active, deferred, Some(E::WaveDone)),
+        ("waits", S::Converging, later, None),
+        ("started", S::Converging, started, Some(E::WaveStarted)),
+        ("all done", S::Active, done, Some(E::AllDone)),
+        ("failures go first", S::Converging, failed, Some(E::FailuresExceeded)),
+    ] {
+        assert_eq!(next_event(state, &tally), expected, "{state}: {case}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The only door to checks, tests and benchmarks: `cargo xtask COMMAND`, one file a command.
 //!
-//! Needs nothing but the Rust toolchain and a C compiler. Not here: the tests and benchmarks themselves
+//! Needs nothing but the Rust toolchain and a C compiler, but for `coverage` and `mutants`, which say what they need. Not here: the tests and benchmarks themselves
 //! (see each crate, and `tests`).
 
 mod cargo;
@@ -8,11 +8,13 @@ mod report;
 
 mod bench;
 mod ci;
+mod coverage;
 mod deny;
 mod fuzz;
 mod kill;
 mod lint;
 mod model;
+mod mutants;
 mod planted;
 mod power;
 mod sim;
@@ -52,6 +54,10 @@ enum Command {
     Power(power::Options),
     /// Damaged inputs for every decoder of bytes from outside, many of them.
     Fuzz(fuzz::Options),
+    /// The pure crates, changed in one place at a time: their tests must notice.
+    Mutants(mutants::Options),
+    /// Which lines and regions of the pure crates no test visits.
+    Coverage(coverage::Options),
     /// Known bugs, planted one after the other: each must be found by the test it names.
     Planted(planted::Options),
 }
@@ -68,6 +74,8 @@ fn main() -> ExitCode {
         Command::Kill(options) => kill::run(&options),
         Command::Power(options) => power::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Mutants(options) => mutants::run(&options),
+        Command::Coverage(options) => coverage::run(&options),
         Command::Planted(options) => planted::run(&options),
     };
     match result {

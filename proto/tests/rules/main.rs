@@ -6,7 +6,7 @@
 
 mod sample;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use wavegate_proto::artifact::release::content_id;
@@ -73,6 +73,46 @@ const RELEASE_RULES: &[(RuleCode, Break)] = &[
     (RuleCode::HostMismatch, |s| s.fleet["hosts"]["web-01"]["channel"] = json!("edge")),
 ];
 
+fn revocation(subject: &str, reason: &str) -> Value {
+    json!({"subject": subject, "not_before": "2026-11-21T09:00:00Z", "reason": reason})
+}
+
+/// The same at their bounds, and whatever else may be said.
+const WELL_FORMED: &[Break] = &[
+    |s| s.fleet["channels"]["stable"]["rollout_policy"] = json!("a".repeat(128)),
+    |s| s.fleet["hosts"]["web-01"]["tags"] = json!(vec!["t"; 64]),
+    |s| s.fleet["hosts"]["web-01"]["public_key"] = json!("AAAA"),
+    |s| s.fleet["revoked"] = json!([revocation("host/web-01", &"x".repeat(4096))]),
+    |s| {
+        let without_reason = json!({"subject": "host/a", "not_before": "2026-11-21T09:00:00Z"});
+        s.fleet["revoked"] = json!([without_reason]);
+    },
+    |s| s.fleet["operators"] = json!({"alice": {"channels": ["stable"]}}),
+    |s| s.fleet["enroll"] = json!({"mode": "open"}),
+    |s| s.fleet["enroll"] = json!({"mode": "strict", "nonce": "n".repeat(22)}),
+    |s| s.fleet["channel_edges"][0]["reason"] = json!("x".repeat(4096)),
+    |s| s.header["policy"]["waves"][0]["soak_secs"] = json!(366 * 86400),
+    |s| s.header["policy"]["max_infra_failures"] = json!({"percent": 100}),
+    |s| s.header["policy"]["infra_retries"] = json!(100),
+    |s| s.header["policy"]["max_dispatch_per_minute"] = json!(1),
+    |s| s.header["policy"]["failure_threshold_secs"] = json!(0),
+    |s| s.hosts[0]["after"] = json!(["web-02"]),
+    |s| {
+        let path = format!("/nix/store/{}-x", "a".repeat(32));
+        s.fleet["hosts"]["web-01"]["closure"] = json!(path);
+        s.hosts[0]["closure"] = json!(path);
+        s.hosts[0]["checks"] = sample::closure(1);
+    },
+];
+
+#[test]
+fn what_is_at_its_bound_is_taken() {
+    for (number, edit) in WELL_FORMED.iter().enumerate() {
+        let verified = broken(&[*edit]).verify_release();
+        assert_eq!(verified.err().map(|v| v.detail), None, "number {number}");
+    }
+}
+
 /// Numbers and lists outside their bounds, and tables out of form.
 const MALFORMED: &[Break] = &[
     |s| s.fleet["serial"] = json!(0),
@@ -97,6 +137,26 @@ const MALFORMED: &[Break] = &[
     |s| s.header["policy"]["waves"][1]["name"] = json!("canary"),
     |s| s.header["policy"]["max_failures"] = json!({"percent": 101}),
     |s| s.header["policy"]["on_health_failure"] = json!("shrug"),
+    |s| s.fleet["channels"]["stable"]["rollout_policy"] = json!(""),
+    |s| s.fleet["channels"]["stable"]["rollout_policy"] = json!("a\nb"),
+    |s| s.fleet["channels"]["stable"]["rollout_policy"] = json!("a".repeat(129)),
+    |s| s.fleet["hosts"]["web-01"]["public_key"] = json!(""),
+    |s| s.fleet["revoked"] = json!([revocation("", "why")]),
+    |s| s.fleet["revoked"] = json!([revocation("host/web-01", &"x".repeat(4097))]),
+    |s| s.fleet["operators"] = json!({"alice": {"channels": ["nope"]}}),
+    |s| s.fleet["enroll"] = json!({"mode": "strict"}),
+    |s| s.fleet["channel_edges"][0]["reason"] = json!("x".repeat(4097)),
+    |s| s.header["budgets"] = json!(vec![json!({"id": "etcd", "max_in_flight": 1}); 2]),
+    |s| s.header["budgets"][0]["max_in_flight"] = json!(0),
+    |s| s.header["policy"]["waves"][0]["soak_secs"] = json!(366 * 86400 + 1),
+    |s| s.header["policy"]["max_infra_failures"] = json!({"percent": 101}),
+    |s| s.header["policy"]["infra_retries"] = json!(101),
+    |s| s.header["policy"]["max_dispatch_per_minute"] = json!(0),
+    |s| s.header["policy"]["skip_offline_after_secs"] = json!(0),
+    |s| s.hosts[0]["budgets"] = json!(["etcd", "etcd"]),
+    |s| s.hosts[0]["after"] = json!(["web-02", "web-02"]),
+    |s| s.hosts[0]["after"] = json!(["web-01"]),
+    |s| s.hosts[0]["checks"] = sample::closure(1),
     |s| s.window(&json!({"tz":"UTC","days":["mon"],"start":"25:00","end":"04:00"})),
     |s| s.window(&json!({"tz":"UTC","days":["mon"],"start":"22:00","end":"4:00"})),
     |s| s.window(&json!({"tz":"UTC","days":["Monday"],"start":"22:00","end":"04:00"})),
@@ -321,4 +381,40 @@ fn the_content_id_ignores_only_what_signing_again_changes() {
     ] {
         assert_ne!(with(edit), id);
     }
+}
+
+/// What is verified is given on as it came: file by file, host by host.
+#[test]
+fn a_verified_release_gives_on_what_it_was_made_of() {
+    let sample = Sample::new();
+    let verified = sample.verify_release().unwrap();
+    assert_eq!(verified.signed_by(), [key(1).key_id()]);
+    assert_eq!(verified.get().fleet.serial, Serial(42));
+    let release = verified.into_inner();
+    assert_eq!(release.files(), sample.files());
+    assert!(format!("{release:?}").starts_with("Release { serial: "));
+    let files: BTreeMap<String, Vec<u8>> =
+        release.named_files().map(|(name, bytes)| (name, bytes.into_owned())).collect();
+    let given = sample.files();
+    let rollout = &given.rollouts[0];
+    let expected = BTreeMap::from([
+        ("fleet.json".to_owned(), given.fleet.clone()),
+        ("fleet.json.sig".to_owned(), given.fleet_sig.to_bytes()),
+        ("rollouts/stable@r42.hosts.jsonl".to_owned(), rollout.hosts.clone()),
+        ("rollouts/stable@r42.json".to_owned(), rollout.header.clone()),
+        ("rollouts/stable@r42.json.sig".to_owned(), rollout.sig.to_bytes()),
+    ]);
+    assert_eq!(files, expected);
+    let closures = sample.hosts.iter().map(|host| host["closure"].clone());
+    let blobs: Vec<Value> = release.blobs().into_iter().map(|blob| json!(blob)).collect();
+    assert!(closures.clone().all(|closure| blobs.contains(&closure)));
+    assert_eq!(blobs.len(), closures.count());
+    let part = release.rollouts.values().next().unwrap();
+    for (host, entry) in ["web-01", "web-02"].into_iter().zip(&part.hosts) {
+        let name = host.parse().unwrap();
+        assert_eq!(part.entry(&name), Some(entry));
+        assert_eq!(part.proof(&name).unwrap().entry["host"], host);
+    }
+    let nobody = "web-03".parse().unwrap();
+    assert_eq!((part.entry(&nobody), part.proof(&nobody)), (None, None));
 }

@@ -193,6 +193,31 @@ fn no_end_is_made_up() {
     assert_eq!(expect(&done, ROLLOUT), RolloutForecast { eta: None, waves: vec![None, None] });
 }
 
+/// A dispatch that is not acknowledged yet has nothing behind it; a quarantined closure goes nowhere.
+#[test]
+fn a_dispatch_counts_from_now_and_a_quarantine_has_no_end() {
+    let mut scene = fleet(&["a"]);
+    scene.lease(ROLLOUT, "a");
+    assert_eq!(end(&scene), Some((160, 160)));
+    let mut quarantined = fleet(&["a"]);
+    let entry = &quarantined.fleet.placement(&id(ROLLOUT), &name("a")).unwrap().entry;
+    let key = (channel("stable"), entry.closure.clone());
+    let document = wavegate_proto::wire::operator::QuarantineDocument {
+        channel: key.0.clone(),
+        closure: key.1.clone(),
+        since: wall(),
+        host: name("a"),
+        rollout_id: id(ROLLOUT),
+        attempt: wavegate_proto::ids::Attempt(1),
+        reason: "probe-failed".to_owned(),
+        source: wavegate_proto::wire::operator::QuarantineSource::Rollback,
+    };
+    let log_seq = wavegate_proto::ids::LogSeq(1);
+    let quarantine = wavegate_reconciler::fleet::Quarantine { document, log_seq };
+    quarantined.fleet.quarantines.insert(key, quarantine);
+    assert_eq!(end(&quarantined), None);
+}
+
 #[test]
 fn a_channel_begins_when_those_before_it_have_ended() {
     let mut scene = fleet(&["a"]);

@@ -6,8 +6,10 @@
 
 mod budgets;
 mod calendar;
+mod counting;
 mod edges;
 mod eta;
+mod explaining;
 mod hosts;
 mod lanes;
 mod operators;
@@ -21,3 +23,4 @@ mod silence;
 mod spec;
 mod waiting;
 mod windows;
+mod words;

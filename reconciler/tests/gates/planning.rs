@@ -104,6 +104,32 @@ fn a_host_that_is_held_is_reported_with_its_reason_and_nobody_else() {
     assert_eq!(plan.report.to_string(), expected);
 }
 
+/// Many may wait for a narrow budget: once it has held one, those it was noted to hold are not asked again.
+#[test]
+fn e12_a_budget_that_is_used_up_is_asked_once_a_plan() {
+    let mut scene = Scene::with(Spec::waves(1).budget("db", 1));
+    for host in ["a", "b", "c", "d"] {
+        scene.place_with("stable@r1", host, 0, counts_in("db"));
+    }
+    scene.lease("stable@r1", "a");
+    let held = |scene: &Scene| -> Vec<String> {
+        let held = plan(&scene.fleet, scene.now).report.held;
+        held.iter().filter_map(|held| held.host.as_ref().map(ToString::to_string)).collect()
+    };
+    assert_eq!(held(&scene), ["b", "c", "d"]);
+    let noted = scene.hold("stable@r1", "c", wavegate_reconciler::gates::Gate::Budget).unwrap();
+    let since = crate::spec::wall();
+    for host in ["c", "d"] {
+        let hold = noted.clone();
+        scene.edit("stable@r1", host, |placement| {
+            placement.held = Some(wavegate_reconciler::fleet::placement::HeldSince { hold, since });
+        });
+    }
+    assert_eq!(held(&scene), ["b"], "nothing has changed for the others");
+    scene.converged("stable@r1", "a");
+    assert_eq!(scene.dispatched(), ["stable@r1 b"]);
+}
+
 #[test]
 fn e11_whoever_has_a_dispatch_or_is_at_work_gets_no_second_one() {
     let mut scene = Scene::with(Spec::waves(1));

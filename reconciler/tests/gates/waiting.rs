@@ -72,6 +72,50 @@ fn e20_a_host_left_out_for_its_silence_is_waited_for_only_while_nobody_converged
     assert_eq!(hosts, ["a", "b"], "G24");
 }
 
+/// E20, O2: what a host that is used up or failed waits for, and what kind of wait it is.
+#[test]
+fn e20_o2_hosts_that_a_person_must_look_at() {
+    use wavegate_proto::wire::operator::ReasonKind;
+    let kinds = |scene: &Scene| -> Vec<(String, ReasonKind)> {
+        let waiting = waiting_for(&scene.fleet.rollouts[&id("stable@r1")]);
+        waiting.into_iter().map(|one| (one.gate, one.kind)).collect()
+    };
+    let one = |gate: &str, kind| vec![(gate.to_owned(), kind)];
+    let used_up = |state: HostState| {
+        let mut scene = pair();
+        scene.failed("stable@r1", "a", FailureClass::Host, Rollback::Done);
+        scene.state("stable@r1", "a", state);
+        scene.edit("stable@r1", "a", |placement| placement.infra_failures = 4);
+        scene
+    };
+    assert_eq!(kinds(&used_up(HostState::Failed)), one("failed", ReasonKind::NeedsPerson));
+    assert_eq!(kinds(&used_up(HostState::Reverted)), one("reverted", ReasonKind::NeedsPerson));
+    let mut pending = used_up(HostState::Pending);
+    assert_eq!(kinds(&pending), one("pending", ReasonKind::HeldBack));
+    pending.edit("stable@r1", "a", |placement| {
+        let hold = wavegate_reconciler::gates::Hold::RetriesUsedUp;
+        let since = wall().plus_secs(3);
+        placement.held = Some(wavegate_reconciler::fleet::placement::HeldSince { hold, since });
+    });
+    assert_eq!(kinds(&pending), one("retries-used-up", ReasonKind::NeedsPerson));
+    let mut lost = pair();
+    lost.state("stable@r1", "a", HostState::Soaking);
+    lost.edit("stable@r1", "a", |placement| placement.lost = true);
+    assert_eq!(kinds(&lost), one("lost", ReasonKind::Stuck));
+    let mut failed = pair();
+    failed.failed("stable@r1", "a", FailureClass::Artifact, Rollback::Done);
+    assert_eq!(kinds(&failed), [], "one is tolerated");
+    failed.failed("stable@r1", "b", FailureClass::Artifact, Rollback::Done);
+    assert_eq!(kinds(&failed).len(), 2, "two are not");
+    // As many as are tolerated are done, and wait for nobody.
+    let limits = Spec::waves(1).policy(|p| p.max_infra_failures = Limit::Count(1));
+    let mut tolerated = Scene::with(limits);
+    tolerated.place("stable@r1", "a", 0).place("stable@r1", "b", 0).converged("stable@r1", "b");
+    tolerated.failed("stable@r1", "a", FailureClass::Host, Rollback::Done);
+    tolerated.edit("stable@r1", "a", |placement| placement.infra_failures = 4);
+    assert_eq!(kinds(&tolerated), []);
+}
+
 #[test]
 fn e20_a_wave_that_is_not_done_always_names_somebody() {
     for seed in 0..300 {

@@ -68,6 +68,14 @@ fn the_plan_says_when_the_next_window_opens_that_somebody_waits_for() {
     assert_eq!(report.earliest_at(&scene.fleet, scene.now), None, "nobody waits for one");
 }
 
+/// A signed policy has no such window; one made up has no openings.
+#[test]
+fn a_window_without_days_never_opens() {
+    let mut never = saturday("10:00", "11:00");
+    never.days = Vec::new();
+    assert_eq!(wavegate_reconciler::window::openings(&[never], crate::spec::wall()).next(), None);
+}
+
 #[test]
 fn a_zone_that_the_control_plane_does_not_know_holds_and_says_so() {
     let mut nowhere = saturday("00:00", "00:00");

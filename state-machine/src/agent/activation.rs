@@ -102,8 +102,7 @@ impl AgentCore {
                 let reason = format!("the switch ended with exit code {exit_code}");
                 self.activation_failed(step, id, (class, reason, Some(exit_code), None, true));
             }
-            ActivationOutcome::Deferred { component, probes } => {
-                self.set_probes(id, probes);
+            ActivationOutcome::Deferred { component } => {
                 let component = cut_text(component);
                 self.append(step, id, Event::ActivationDeferred { component });
             }

@@ -94,9 +94,7 @@ impl AgentCore {
             let detail = format!("the signed plan names {}", entry.closure);
             return Err(rejection("not-dispatched-closure", detail));
         }
-        let waves = offered.plan.header.policy.waves.len();
-        let in_range = usize::try_from(entry.wave.0).is_ok_and(|wave| wave < waves);
-        if entry.wave != dispatch.wave || !in_range {
+        if entry.wave != dispatch.wave {
             return Err(rejection("wrong-wave", format!("the signed plan says {}", entry.wave)));
         }
         let channel = &dispatch.channel;

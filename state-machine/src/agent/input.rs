@@ -239,8 +239,6 @@ pub enum ActivationOutcome {
     Deferred {
         /// The component that cannot be changed while it runs.
         component: String,
-        /// The probes of the staged closure.
-        probes: Vec<ProbeSchedule>,
     },
     /// Failed.
     Failed {

@@ -112,6 +112,10 @@ mod tests {
         for (years_off, at_last) in [(270, RenewalStep::Renew), (1730, RenewalStep::RenewExpired)] {
             assert!(matches!(step(years_off, 0), RenewalStep::Wait { .. }));
             assert!(matches!(step(years_off + 14, 14), RenewalStep::Wait { .. }));
+            // Half of its life: its own clock alone counts from here on.
+            let until = at(from + 20 * DAY);
+            let expected = if years_off < 1000 { RenewalStep::Wait { until } } else { at_last };
+            assert_eq!(step(years_off + 15, 15), expected);
             assert_eq!(step(years_off + 20, 20), at_last);
         }
         assert_eq!(step(270 + 30, 30), RenewalStep::RenewExpired);

@@ -25,8 +25,10 @@ impl AgentCore {
         restored: Restored,
         ids: &mut dyn JournalIds,
     ) -> (Self, Vec<AgentEffect>) {
-        let Restored { host, boot_id, meta, journals, activated, rejected, current, one_way } =
+        let Restored { host, boot_id, meta, mut journals, activated, rejected, current, one_way } =
             restored;
+        // An older rollout's journal may have begun anew since: that does not make it the newest.
+        journals.sort_by_key(|journal| journal.plan.as_ref().map(|plan| plan.header.serial));
         let mut core = Self::empty(host, boot_id, meta, current);
         core.activated = activated;
         core.rejected = rejected;

@@ -155,6 +155,7 @@ fn a_plan_that_does_not_verify_is_rejected_in_a_journal_without_a_plan() {
     assert_eq!(host.core.meta().serial.0, 0);
     host.offer(&r1, 1);
     assert!(host.disk.journals[0].proof.is_some(), "the verified plan takes the journal over");
+    assert_eq!(host.kinds(&r1), ["dispatch_reject", "dispatch_ack"]);
     host.post_all();
     assert!(activates(&host.take_told()));
     host.restart();
@@ -184,8 +185,10 @@ fn a_host_in_the_middle_of_it_wants_nothing_else() {
     let (mut host, r1, r2) = (Host::new(), release("r1", 1, "a"), release("r2", 2, "b"));
     host.soaks(&r1, 1);
     assert!(!host.core.wants_dispatch(host.mono));
+    assert!(!host.has_logged());
     host.offer(&r2, 1);
     assert_eq!(host.kinds(&r2), [""; 0]);
+    assert!(host.has_logged(), "a person can read why");
 }
 
 #[test]
@@ -194,10 +197,7 @@ fn a_deferred_host_waits_for_its_reboot_and_takes_other_dispatches() {
     let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
     host.offer(&r1, 1);
     host.post_all();
-    let outcome = ActivationOutcome::Deferred {
-        component: "kernel".to_owned(),
-        probes: crate::plans::probes(),
-    };
+    let outcome = ActivationOutcome::Deferred { component: "kernel".to_owned() };
     host.input(AgentInput::ActivationEnded { rollout_id: r1.id(), outcome });
     host.post_all();
     assert_eq!(host.state(&r1), HostState::Deferred);

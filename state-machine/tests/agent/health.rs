@@ -112,6 +112,7 @@ fn a_converged_host_is_degraded_and_recovers() {
     host.probe(&r1, "http", Pass);
     assert_eq!(host.last_kind(&r1), "recovered");
     assert_eq!(host.state(&r1), HostState::Converged);
+    assert!(!host.has_logged(), "nothing was tried in vain");
 }
 
 #[test]

@@ -9,12 +9,11 @@ use wavegate_proto::ids::{
 use wavegate_proto::record::{HostRecord, HostState};
 use wavegate_proto::time::{Mono, Now};
 use wavegate_proto::wire::agent::{
-    Dispatch, EventsRequest, Heartbeat, HeartbeatAnswer, Rejected, ResourceCounts,
+    Dispatch, EventsRequest, Heartbeat, HeartbeatAnswer, ResourceCounts, RolloutProof,
 };
 use wavegate_state_machine::agent::{
-    Activated, ActivationOutcome, AgentCore, AgentEffect, AgentInput, Answer, HostFacts,
-    JournalIds, Meta, OfferedPlan, OneWay, PostOutcome, Rejection, Restored, RollbackOutcome,
-    StoredEntry, StoredJournal,
+    ActivationOutcome, AgentCore, AgentEffect, AgentInput, HostFacts, JournalIds, MemoryDisk, Meta,
+    OfferedPlan, OneWay, PostOutcome, ProbeSchedule, Rejection, Restored, RollbackOutcome,
 };
 
 use crate::plans::{Release, closure, probes, start};
@@ -32,26 +31,21 @@ impl JournalIds for CountedIds {
     }
 }
 
-/// What survives a restart.
-#[derive(Debug, Default)]
-pub(crate) struct Disk {
-    pub(crate) journals: Vec<StoredJournal>,
-    pub(crate) meta: Meta,
-    pub(crate) activated: Vec<Activated>,
-    pub(crate) rejected: Vec<Rejected>,
-    plans: BTreeMap<RolloutId, OfferedPlan>,
-}
-
 pub(crate) struct Host {
     pub(crate) core: AgentCore,
-    pub(crate) disk: Disk,
+    /// What survives a restart.
+    pub(crate) disk: MemoryDisk,
+    /// What the shell's own store of proofs verifies to.
+    plans: BTreeMap<RolloutId, OfferedPlan>,
+    /// The probes of the closure that are at hand at a start.
+    pub(crate) probes: Vec<ProbeSchedule>,
     /// What runs on the host.
     pub(crate) current: Option<ClosureId>,
     /// Everything but writes, since last asked.
     pub(crate) told: Vec<AgentEffect>,
+    /// How often something was written that is kept beside the journals.
+    pub(crate) notes_written: usize,
     ids: CountedIds,
-    /// The engine's list.
-    pub(crate) one_way: OneWay,
     pub(crate) mono: Mono,
     boot: BootId,
 }
@@ -81,9 +75,18 @@ impl Host {
         let now = Now { wall: start(), mono };
         let (core, effects) = AgentCore::restore(now, restored, &mut ids);
         assert_eq!(effects, []);
-        let one_way = OneWay::Open;
-        let disk = Disk::default();
-        Self { core, disk, current: None, told: vec![], ids, one_way, mono, boot }
+        Self {
+            core,
+            disk: MemoryDisk::default(),
+            plans: BTreeMap::new(),
+            probes: probes(),
+            current: None,
+            told: vec![],
+            notes_written: 0,
+            ids,
+            mono,
+            boot,
+        }
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -98,18 +101,21 @@ impl Host {
 
     fn perform(&mut self, effects: Vec<AgentEffect>) {
         for effect in effects {
-            self.disk.write(&effect);
-            match effect {
+            if let AgentEffect::Append { journal_id, entry, .. } = &effect {
+                let journal = self.disk.journals.iter().find(|j| j.journal_id == *journal_id);
+                assert_eq!(entry.seq, Seq(journal.unwrap().entries.len() as u64 + 1));
+            }
+            let beside = match &effect {
+                AgentEffect::SaveMeta(_)
+                | AgentEffect::RememberActivated(_)
+                | AgentEffect::Reject(_)
+                | AgentEffect::Unreject(_) => true,
                 AgentEffect::OpenJournal { .. }
                 | AgentEffect::AttachProof { .. }
                 | AgentEffect::Append { .. }
                 | AgentEffect::MarkAnswered { .. }
                 | AgentEffect::DropJournal { .. }
-                | AgentEffect::SaveMeta(_)
-                | AgentEffect::RememberActivated(_)
-                | AgentEffect::Reject(_)
-                | AgentEffect::Unreject(_) => {}
-                AgentEffect::Activate { .. }
+                | AgentEffect::Activate { .. }
                 | AgentEffect::Rollback { .. }
                 | AgentEffect::SettleOneWay { .. }
                 | AgentEffect::StartProbes { .. }
@@ -118,9 +124,33 @@ impl Host {
                 | AgentEffect::OfferRollout { .. }
                 | AgentEffect::FetchPlan { .. }
                 | AgentEffect::Satisfied(_)
-                | AgentEffect::Log { .. } => self.told.push(effect),
+                | AgentEffect::Log { .. } => false,
+            };
+            self.notes_written += usize::from(beside);
+            let of_the_engine = matches!(effect, AgentEffect::SettleOneWay { .. });
+            if !self.disk.write(&effect) || of_the_engine {
+                self.told.push(effect);
             }
         }
+        self.disk_is_what_the_core_holds();
+    }
+
+    /// Memory and disk never say different things: a restart at any moment changes nothing.
+    fn disk_is_what_the_core_holds(&self) {
+        assert_eq!(self.core.meta(), &self.disk.meta);
+        assert_eq!(self.core.rejected(), self.disk.rejected);
+        assert_eq!(self.core.activated(), self.disk.activated);
+        for record in self.core.records() {
+            let mut journals = self.disk.journals.iter();
+            let journal = journals.find(|j| j.rollout_id == record.rollout_id).unwrap();
+            assert_eq!(record.journal_id, Some(journal.journal_id));
+            assert_eq!(record.last_seq, Seq(journal.entries.len() as u64));
+        }
+    }
+
+    /// Whether anything was logged since last asked what the shell was told.
+    pub(crate) fn has_logged(&self) -> bool {
+        self.told.iter().any(|effect| matches!(effect, AgentEffect::Log { .. }))
     }
 
     /// What the shell was told since last asked, without what is only logged.
@@ -137,16 +167,13 @@ impl Host {
 
     /// The process ends and starts again from what is on disk.
     pub(crate) fn restart(&mut self) {
-        let restored = Restored {
-            host: "web-1".parse().unwrap(),
-            boot_id: self.boot,
-            meta: self.disk.meta.clone(),
-            journals: self.disk.latest_journals(),
-            activated: self.disk.activated.clone(),
-            rejected: self.disk.rejected.clone(),
-            current: self.current.clone(),
-            one_way: self.one_way.clone(),
+        self.disk.running.clone_from(&self.current);
+        let plans = self.plans.values();
+        let verify = |proof: &RolloutProof| {
+            plans.clone().find(|known| known.proof == *proof).map(|known| known.plan.clone())
         };
+        let restored =
+            self.disk.restored("web-1".parse().unwrap(), self.boot, &self.probes, verify);
         self.told.clear();
         let (core, effects) = AgentCore::restore(self.now(), restored, &mut self.ids);
         self.core = core;
@@ -160,8 +187,23 @@ impl Host {
     }
 
     pub(crate) fn lose_disk(&mut self) {
-        self.disk = Disk::default();
+        self.disk = MemoryDisk::default();
         self.restart();
+    }
+
+    pub(crate) fn keep_plan(&mut self, release: &Release) {
+        self.plans.insert(release.id(), release.offered());
+    }
+
+    /// No proof verifies any more.
+    pub(crate) fn forget_plans(&mut self) {
+        self.plans.clear();
+    }
+
+    /// Gone from the disk: the rollout's journal.
+    pub(crate) fn lose_journal(&mut self, release: &Release) {
+        let id = release.id();
+        self.disk.journals.retain(|journal| journal.rollout_id != id);
     }
 
     pub(crate) fn dispatch(&self, release: &Release, attempt: u32) -> Dispatch {
@@ -179,7 +221,7 @@ impl Host {
 
     pub(crate) fn offer_with(&mut self, dispatch: Dispatch, plan: Result<OfferedPlan, Rejection>) {
         if let Ok(offered) = &plan {
-            self.disk.plans.insert(dispatch.rollout_id.clone(), offered.clone());
+            self.plans.insert(dispatch.rollout_id.clone(), offered.clone());
         }
         let (polled_at, current) = (self.mono, self.current.clone());
         self.input(AgentInput::DispatchOffered { dispatch, polled_at, plan, current });
@@ -260,6 +302,7 @@ impl Host {
         self.advance(crate::plans::SOAK_SECS);
         self.post_all();
         assert_eq!(self.state(release), HostState::Converged);
+        assert!(!self.has_logged(), "nothing was tried in vain: {:?}", self.told);
         self.told.clear();
     }
 
@@ -311,80 +354,5 @@ impl Host {
 
     pub(crate) fn last_kind(&self, release: &Release) -> &'static str {
         self.kinds(release).last().copied().unwrap_or("nothing")
-    }
-}
-
-impl Disk {
-    fn latest_journals(&self) -> Vec<StoredJournal> {
-        let mut latest: Vec<StoredJournal> = Vec::new();
-        for journal in &self.journals {
-            match latest.iter_mut().find(|j| j.rollout_id == journal.rollout_id) {
-                Some(older) => *older = journal.clone(),
-                None => latest.push(journal.clone()),
-            }
-        }
-        latest
-    }
-
-    fn journal(&mut self, id: JournalId) -> &mut StoredJournal {
-        self.journals.iter_mut().find(|j| j.journal_id == id).unwrap()
-    }
-
-    fn write(&mut self, effect: &AgentEffect) {
-        match effect.clone() {
-            AgentEffect::OpenJournal { rollout_id, journal_id, proof } => {
-                let offered = proof.as_ref().and_then(|_| self.plans.get(&rollout_id));
-                let plan = offered.map(|offered| offered.plan.clone());
-                let (probes, entries) = (probes(), vec![]);
-                let journal =
-                    StoredJournal { rollout_id, journal_id, proof, plan, probes, entries };
-                self.journals.push(journal);
-            }
-            AgentEffect::AttachProof { rollout_id, journal_id, proof } => {
-                let plan = self.plans.get(&rollout_id).map(|offered| offered.plan.clone());
-                let journal = self.journal(journal_id);
-                journal.plan = plan;
-                journal.proof = Some(proof);
-            }
-            AgentEffect::Append { journal_id, entry, written, .. } => {
-                let entries = &mut self.journal(journal_id).entries;
-                assert_eq!(entry.seq, Seq(entries.len() as u64 + 1));
-                entries.push(StoredEntry { entry, written, answer: Answer::Unanswered });
-            }
-            AgentEffect::MarkAnswered { journal_id, to, refused, .. } => {
-                for stored in &mut self.journal(journal_id).entries {
-                    if stored.entry.seq <= to && stored.answer == Answer::Unanswered {
-                        stored.answer = Answer::Accepted;
-                    }
-                    if let Some((_, answer)) = refused.filter(|(seq, _)| *seq == stored.entry.seq) {
-                        stored.answer = answer;
-                    }
-                }
-            }
-            AgentEffect::DropJournal { rollout_id } => {
-                self.journals.retain(|journal| journal.rollout_id != rollout_id);
-            }
-            AgentEffect::SaveMeta(meta) => self.meta = meta,
-            AgentEffect::RememberActivated(activated) => {
-                self.activated.retain(|a| a.closure != activated.closure);
-                self.activated.push(activated);
-            }
-            AgentEffect::Reject(rejected) => self.rejected.push(rejected),
-            AgentEffect::Unreject(rejected) => self.rejected.retain(|r| *r != rejected),
-            AgentEffect::Activate { .. }
-            | AgentEffect::Rollback { .. }
-            | AgentEffect::SettleOneWay { .. }
-            | AgentEffect::StartProbes { .. }
-            | AgentEffect::StopProbes
-            | AgentEffect::HeartbeatNow
-            | AgentEffect::OfferRollout { .. }
-            | AgentEffect::FetchPlan { .. }
-            | AgentEffect::Satisfied(_)
-            | AgentEffect::Log { .. } => {}
-        }
-    }
-
-    pub(crate) fn keep_plan(&mut self, release: &Release) {
-        self.plans.insert(release.id(), release.offered());
     }
 }

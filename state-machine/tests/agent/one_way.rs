@@ -15,7 +15,7 @@ fn passed() -> OneWay {
 fn soaks_past_a_step(host: &mut Host, release: &Release) {
     host.offer(release, 1);
     host.post_all();
-    host.one_way = passed();
+    host.disk.one_way = passed();
     host.input(AgentInput::OneWay(passed()));
     host.activated(release);
     host.post_all();
@@ -60,7 +60,7 @@ fn an_activation_that_failed_after_a_one_way_step_is_not_taken_back_either() {
         host.converges(&good, 1);
         host.offer(&bad, 1);
         host.post_all();
-        host.one_way = passed();
+        host.disk.one_way = passed();
         if restart {
             host.restart();
         }
@@ -81,7 +81,7 @@ fn an_activation_that_failed_after_a_one_way_step_is_not_taken_back_either() {
 fn what_the_engine_wrote_down_counts_after_kill_9() {
     let (mut host, bad) = (Host::new(), release("r1", 1, "b"));
     host.soaks(&bad, 1);
-    host.one_way = passed();
+    host.disk.one_way = passed();
     host.restart();
     fails_by_its_probe(&mut host, &bad);
     is_refused(&host, &bad);
@@ -93,7 +93,7 @@ fn a_closure_that_has_converged_leaves_its_steps_behind() {
         let (mut host, good, bad) = (Host::new(), release("r1", 1, "a"), release("r2", 2, "b"));
         host.offer(&good, 1);
         host.post_all();
-        host.one_way = passed();
+        host.disk.one_way = passed();
         host.input(AgentInput::OneWay(passed()));
         host.activated(&good);
         host.probe(&good, "http", Pass);
@@ -103,11 +103,11 @@ fn a_closure_that_has_converged_leaves_its_steps_behind() {
         assert_eq!(host.state(&good), HostState::Converged);
         if restart {
             // The list was not settled before the process ended.
+            host.disk.one_way = passed();
             host.restart();
         }
         let settled = |effect: &AgentEffect| matches!(effect, AgentEffect::SettleOneWay { .. });
         assert!(host.take_told().iter().any(settled), "restart {restart}");
-        host.one_way = OneWay::Open;
         host.soaks(&bad, 1);
         fails_by_its_probe(&mut host, &bad);
         assert!(rolls_back(&host.take_told()), "restart {restart}");
@@ -117,7 +117,7 @@ fn a_closure_that_has_converged_leaves_its_steps_behind() {
 #[test]
 fn a_list_that_is_lost_says_nothing_in_favour_of_going_back() {
     let (mut host, bad) = (Host::new(), release("r1", 1, "b"));
-    host.one_way = OneWay::Unknown;
+    host.disk.one_way = OneWay::Unknown;
     host.restart();
     host.soaks(&bad, 1);
     fails_by_its_probe(&mut host, &bad);

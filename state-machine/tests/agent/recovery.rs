@@ -1,14 +1,16 @@
-//! Replay, new journals, bootstrap, and a control plane that is broken or hostile.
+//! Replay, new journals, and a control plane that is broken or hostile.
+//!
+//! Not here: a host that lost its disk (see `bootstrap`), what is sent when (see `outbox`).
 
-use wavegate_proto::event::{Event, ProbeOutcome};
+use wavegate_proto::event::{Event, MAX_LIST_ITEMS, ProbeOutcome};
 use wavegate_proto::ids::{LogSeq, Seq, Sha256Hash};
 use wavegate_proto::record::{HostRecord, HostState};
-use wavegate_proto::wire::agent::{Checkpoint, EventsRequest, MAX_MARKS_BYTES, Marks};
+use wavegate_proto::wire::agent::{Checkpoint, EventsRequest, MAX_MARKS_BYTES, Marks, ResourceRef};
 use wavegate_state_machine::agent::{AgentEffect, AgentInput, OfferOutcome, PostOutcome};
 use wavegate_state_machine::host::JournalBook;
 
 use crate::host::{Host, epoch};
-use crate::plans::{Release, closure, release};
+use crate::plans::{Release, release};
 
 fn seqs(request: &EventsRequest) -> Vec<u64> {
     request.events.iter().map(|entry| entry.seq.0).collect()
@@ -65,6 +67,7 @@ fn g11_marks_are_kept_as_they_came_and_shown_across_a_restart() {
     let kept = Some(Box::new(share(7, "disk")));
     assert_eq!((host.heartbeat().marks_version, host.heartbeat().marks), (7, kept.clone()));
     host.heartbeat_answered(|answer| answer.marks = Some(share(6, "older")));
+    host.heartbeat_answered(|answer| answer.marks = Some(share(7, "the same version")));
     host.heartbeat_answered(|answer| {
         answer.marks = Some(share(8, &"x".repeat(MAX_MARKS_BYTES)));
     });
@@ -148,6 +151,20 @@ fn g2_replay_and_new_journal_at_most_once_a_minute() {
         host.heartbeat_answered(|answer| answer.new_journal = vec![id]);
         assert_eq!(!seen.contains(&ids(&host)), opens, "{secs} s later");
         seen.push(ids(&host));
+    }
+}
+
+/// G2: what other hosts have completed is passed on, within bounds.
+#[test]
+fn g2_resources_of_other_hosts_are_passed_on() {
+    let mut host = Host::new();
+    host.heartbeat_answered(|_| {});
+    assert_eq!(host.take_told(), [], "none");
+    let one: ResourceRef =
+        serde_json::from_value(serde_json::json!({"host": "db-1", "resource": "ready"})).unwrap();
+    for (named, passed_on) in [(1, 1), (MAX_LIST_ITEMS + 1, MAX_LIST_ITEMS)] {
+        host.heartbeat_answered(|answer| answer.satisfied = vec![one.clone(); named]);
+        assert_eq!(host.take_told(), [AgentEffect::Satisfied(vec![one.clone(); passed_on])]);
     }
 }
 
@@ -248,7 +265,6 @@ fn a_new_journal_begins_with_the_record_and_keeps_what_was_not_answered() {
     let request = host.post().unwrap();
     host.answer(&request, PostOutcome::JournalReplaced);
     assert_eq!(host.kinds(&r1), ["journal_opened", "probe_result"]);
-    assert_eq!(host.disk.journals.len(), 2, "the old one is kept as evidence");
     let same = |host: &Host| {
         let now = host.record(&r1);
         let (journal_id, last_seq) = (now.journal_id, now.last_seq);
@@ -351,127 +367,6 @@ fn g12_the_evidence_of_a_rejection_is_kept() {
     assert!(!host.heartbeat().rollouts.contains_key(&release("r2", 2, "a").id()));
 }
 
-fn snapshot(host: &mut Host, release: &Release) -> HostRecord {
-    host.record(release).clone()
-}
-
-fn bootstraps(host: &mut Host, release: &Release, snapshot: HostRecord) -> Vec<AgentEffect> {
-    host.lose_disk();
-    host.heartbeat_answered(|answer| answer.bootstrap = vec![snapshot]);
-    let fetch = AgentEffect::FetchPlan { rollout_id: release.id() };
-    assert_eq!(host.take_told(), [fetch]);
-    host.disk.keep_plan(release);
-    let (plan, current) = (Ok(release.offered()), host.current.clone());
-    host.input(AgentInput::BootstrapPlan { rollout_id: release.id(), plan, current });
-    host.take_told()
-}
-
-#[test]
-fn a_host_with_a_new_disk_goes_on_from_a_snapshot() {
-    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
-    host.converges(&r1, 1);
-    let known = snapshot(&mut host, &r1);
-    let told = bootstraps(&mut host, &r1, known);
-    assert!(matches!(&told[..], [AgentEffect::StartProbes { .. }]));
-    assert_eq!(host.kinds(&r1), ["journal_opened"]);
-    assert_eq!(host.state(&r1), HostState::Converged);
-}
-
-/// E4: a soak taken over from a snapshot is soaked anew, and every probe is asked.
-#[test]
-fn e4_a_snapshot_that_soaks_proves_nothing() {
-    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
-    host.soaks(&r1, 1);
-    host.probe(&r1, "http", ProbeOutcome::Pass);
-    let known = snapshot(&mut host, &r1);
-    bootstraps(&mut host, &r1, known);
-    host.advance(crate::plans::SOAK_SECS);
-    assert_eq!(host.state(&r1), HostState::Soaking);
-    host.probe(&r1, "http", ProbeOutcome::Pass);
-    assert_eq!(host.state(&r1), HostState::Converged);
-}
-
-#[test]
-fn g1_a_snapshot_names_no_closure_to_go_to() {
-    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
-    host.soaks(&r1, 1);
-    host.probe(&r1, "http", ProbeOutcome::Fail);
-    host.advance(crate::plans::THRESHOLD_SECS);
-    let mut evil = snapshot(&mut host, &r1);
-    evil.prior_closure = Some(closure("evil"));
-    let told = bootstraps(&mut host, &r1, evil.clone());
-    assert_eq!(told, [], "no rollback, no activation");
-    assert_eq!(host.kinds(&r1), ["journal_opened", "rollback_failed"]);
-    host.restart();
-    assert_eq!(host.take_told(), []);
-    evil.state = HostState::Activating;
-    evil.failure = None;
-    let told = bootstraps(&mut host, &r1, evil);
-    assert_eq!(told, []);
-    assert_eq!(host.kinds(&r1), ["journal_opened", "activation_failed", "rollback_failed"]);
-    assert_eq!(host.record(&r1).failure.as_ref().unwrap().reason, "state-lost");
-}
-
-/// G1: a soak from a snapshot that then fails has no way back either.
-#[test]
-fn g1_a_rollback_to_nothing_is_not_taken_from_a_snapshot() {
-    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
-    host.soaks(&r1, 1);
-    let known = snapshot(&mut host, &r1);
-    assert_eq!(known.prior_closure, None);
-    bootstraps(&mut host, &r1, known);
-    host.probe(&r1, "http", ProbeOutcome::Fail);
-    host.advance(crate::plans::THRESHOLD_SECS);
-    assert_eq!(host.last_kind(&r1), "rollback_failed");
-    assert!(!host.take_told().iter().any(|e| matches!(e, AgentEffect::Rollback { .. })));
-}
-
-#[test]
-fn g1_a_snapshot_of_something_else_is_not_taken() {
-    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
-    host.converges(&r1, 1);
-    let known = snapshot(&mut host, &r1);
-    let edits: [fn(&mut HostRecord); 4] = [
-        |s| s.target_closure = closure("evil"),
-        |s| s.wave = s.wave.next(),
-        |s| s.topology_known = false,
-        |s| s.attempt.0 = 1001,
-    ];
-    for edit in edits {
-        let mut wrong = known.clone();
-        edit(&mut wrong);
-        assert_eq!(bootstraps(&mut host, &r1, wrong), []);
-        assert_eq!(host.kinds(&r1), [""; 0]);
-    }
-}
-
-#[test]
-fn d5_the_host_keeps_its_own_newer_state() {
-    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
-    host.soaks(&r1, 1);
-    let older = snapshot(&mut host, &r1);
-    host.probe(&r1, "http", ProbeOutcome::Pass);
-    host.advance(crate::plans::SOAK_SECS);
-    host.take_told();
-    host.heartbeat_answered(|answer| answer.bootstrap = vec![older]);
-    assert_eq!(host.take_told(), [], "no probe is started again");
-    assert_eq!(host.state(&r1), HostState::Converged);
-}
-
-/// E5: while a switch runs, nothing but its own end completes it.
-#[test]
-fn e5_a_heartbeat_in_the_middle_of_a_switch_completes_nothing() {
-    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
-    host.offer(&r1, 1);
-    host.post_all();
-    host.current = Some(closure("a"));
-    let mut ahead = snapshot(&mut host, &r1);
-    ahead.state = HostState::Soaking;
-    host.heartbeat_answered(|answer| answer.bootstrap = vec![ahead]);
-    assert_eq!(host.state(&r1), HostState::Activating);
-    assert_eq!(host.last_kind(&r1), "activation_started");
-}
-
 #[test]
 fn the_head_named_is_the_chain_over_the_journal() {
     let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
@@ -484,4 +379,21 @@ fn the_head_named_is_the_chain_over_the_journal() {
     assert_eq!((named.head, named.first_seq, named.last_seq.0), (head, Seq(1), 4));
     host.restart();
     assert_eq!(host.heartbeat().rollouts[&r1.id()], named);
+}
+
+/// The heartbeat's answer asks for a replay that the host does not hold, or of nothing it holds.
+#[test]
+fn what_is_asked_of_a_rollout_that_is_not_held_is_ignored() {
+    let (mut host, r1, r2) = (Host::new(), release("r1", 1, "a"), release("r2", 2, "b"));
+    host.converges(&r1, 1);
+    asks_replay(&mut host, &r2, 1);
+    let id = r2.id();
+    host.heartbeat_answered(|answer| answer.new_journal = vec![id]);
+    assert_eq!(host.take_told(), []);
+    assert_eq!(host.post(), None);
+    let beyond = host.kinds(&r1).len() as u64 + 1;
+    asks_replay(&mut host, &r1, beyond);
+    assert_eq!(host.post(), None, "nothing beyond the last one");
+    asks_replay(&mut host, &r1, beyond - 1);
+    assert_eq!(seqs(&host.post().unwrap()), [beyond - 1]);
 }

@@ -1,8 +1,10 @@
 //! Every guard of the host machine, each with the reason it refuses for.
 
-use wavegate_proto::event::{Event, FailureClass, FailurePolicy, ProbeOutcome};
-use wavegate_proto::ids::{Attempt, BlobId, ClosureId, WaveIndex};
-use wavegate_proto::record::{HostRecord, HostState, ProbeMode, Rollback};
+use wavegate_proto::event::{DeclaredProbe, Event, FailureClass, FailurePolicy, ProbeOutcome};
+use wavegate_proto::ids::{Attempt, BlobId, ClosureId, Seq, WaveIndex};
+use wavegate_proto::record::{
+    HostRecord, HostState, ProbeKind, ProbeMode, ProbeRecord, ProbeStatus, Rollback,
+};
 use wavegate_state_machine::host::{
     ControlFact, FoldContext, Lease, LostAfter, MAX_SNAPSHOT_ATTEMPT, Origin, Waiting, apply_fact,
     failure_class, fold, is_degraded, is_failed_artifact, is_in_flight, is_lost, uses_slot,
@@ -66,12 +68,18 @@ fn a_host_carries_only_when_the_dispatch_says_that_nothing_changes() {
     let record = pending();
     check(&record, &live(), &carried(target()), "no-lease");
     check(&record, &leased(1, false), &carried(target()), "not-no-change");
+    let lapsed = FoldContext { lease: Lease::Lapsed { attempt: Attempt(1) }, ..live() };
+    check(&record, &lapsed, &carried(target()), "lease-lapsed");
+    let probes = vec![probe("http", ProbeMode::Enforce); 2];
+    let from_rollout = "stable@r0".parse().unwrap();
+    let twice = Event::Carried { closure: target(), from_rollout, probes };
+    check(&record, &leased(1, true), &twice, "duplicate-probe");
     check(&record, &leased(1, true), &carried(other()), "not-target-closure");
     check(&record, &ctx(Origin::Replay), &carried(target()), "converged");
     let record = after(record, &[carried(target())]);
     assert_eq!(record.attempt, Attempt(0));
     assert!(record.topology_known);
-    let unknown = wavegate_proto::record::ProbeStatus::Unknown;
+    let unknown = ProbeStatus::Unknown;
     assert!(record.probes.iter().all(|p| p.status == unknown), "health is not carried");
 }
 
@@ -125,7 +133,24 @@ fn declared_probes_are_a_set_of_known_size() {
     check(&record, &live(), &Event::ProbeTopology { probes: twice }, "duplicate-probe");
     let many = (0..257).map(|n| probe(&format!("p{n}"), ProbeMode::Observe)).collect();
     check(&record, &live(), &Event::ProbeTopology { probes: many }, "too-many-probes");
+    let as_many_as_may_be = (0..256).map(|n| probe(&format!("p{n}"), ProbeMode::Observe)).collect();
+    check(&record, &live(), &Event::ProbeTopology { probes: as_many_as_may_be }, "soaking");
     check(&record, &live(), &result("disc", ProbeOutcome::Pass), "undeclared-probe");
+}
+
+/// What a probe has reported stands only while it is the very same probe.
+#[test]
+fn e7_a_probe_that_is_declared_otherwise_has_not_reported() {
+    let passing = in_state(HostState::Soaking);
+    let status = |declared: DeclaredProbe| {
+        let again = after(passing.clone(), &[Event::ProbeTopology { probes: vec![declared] }]);
+        again.probes[0].status
+    };
+    let same = probe("http", ProbeMode::Enforce);
+    assert_eq!(status(same.clone()), ProbeStatus::Pass);
+    assert_eq!(status(probe("https", ProbeMode::Enforce)), ProbeStatus::Unknown);
+    assert_eq!(status(probe("http", ProbeMode::Observe)), ProbeStatus::Unknown);
+    assert_eq!(status(DeclaredProbe { kind: ProbeKind::Tcp, ..same }), ProbeStatus::Unknown);
 }
 
 #[test]
@@ -251,16 +276,20 @@ fn g5_what_a_snapshot_may_say() {
     refused(|s| s.rollout_id = "stable@r2".parse().unwrap(), "foreign-snapshot");
     refused(|s| s.target_closure = other(), "foreign-snapshot");
     refused(|s| s.wave = WaveIndex(1), "foreign-snapshot");
+    refused(|s| s.channel = "edge".parse().unwrap(), "foreign-snapshot");
+    refused(|s| s.attempt = MAX_SNAPSHOT_ATTEMPT, "converged");
     refused(|s| s.attempt = MAX_SNAPSHOT_ATTEMPT.next(), "bad-snapshot");
+    refused(|s| s.probes = many_probes(256), "converged");
+    refused(|s| s.probes = many_probes(257), "bad-snapshot");
+    refused(|s| s.probes = vec![s.probes[0].clone(); 2], "bad-snapshot");
+    refused(|s| s.state = HostState::Activating, "activating");
+    refused(|s| s.state = HostState::Soaking, "soaking");
     refused(|s| s.state = HostState::Skipped, "bad-snapshot");
     refused(|s| s.state = HostState::Failed, "bad-snapshot");
     refused(|s| s.current_closure = Some(prior()), "bad-snapshot");
     refused(|s| s.topology_known = false, "topology-unknown");
     refused(|s| s.probes.reverse(), "bad-snapshot");
-    refused(
-        |s| s.probes[1].status = wavegate_proto::record::ProbeStatus::Unknown,
-        "probe-not-passed",
-    );
+    refused(|s| s.probes[1].status = ProbeStatus::Unknown, "probe-not-passed");
     refused(
         |s| {
             s.state = HostState::Soaking;
@@ -275,6 +304,77 @@ fn g5_what_a_snapshot_may_say() {
         },
         "bad-snapshot",
     );
+}
+
+fn many_probes(count: usize) -> Vec<ProbeRecord> {
+    let soaking = in_state(HostState::Soaking);
+    let mut one = soaking.probes.into_iter().find(|p| p.status == ProbeStatus::Pass).unwrap();
+    let named = |n| {
+        one.name = format!("p{n:03}").parse().unwrap();
+        one.clone()
+    };
+    (0..count).map(named).collect()
+}
+
+/// A snapshot of a failure says how it failed; one of a degraded host, what its probes say.
+#[test]
+fn g5_what_a_snapshot_of_trouble_may_say() {
+    let check_of = |state: HostState, edit: fn(&mut HostRecord), expected: &str| {
+        let mut snapshot = in_state(state);
+        edit(&mut snapshot);
+        let event = Event::JournalOpened { snapshot: Box::new(snapshot) };
+        check(&pending(), &ctx(Origin::Replay), &event, expected);
+    };
+    for state in [HostState::Failed, HostState::Reverted] {
+        check_of(state, |_| {}, state.as_str());
+        check_of(state, |s| s.failure = None, "bad-snapshot");
+    }
+    let degrades = |s: &mut HostRecord| s.degraded_since = Some(at(1));
+    check_of(HostState::Converged, degrades, "converged");
+    check_of(
+        HostState::Converged,
+        |s| {
+            s.degraded_since = Some(at(1));
+            s.probes[1].status = ProbeStatus::Fail;
+        },
+        "converged",
+    );
+    check_of(
+        HostState::Converged,
+        |s| {
+            s.degraded_since = Some(at(1));
+            s.probes[1].status = ProbeStatus::Unknown;
+        },
+        "bad-snapshot",
+    );
+    check_of(
+        HostState::Converged,
+        |s| {
+            s.degraded_since = Some(at(1));
+            s.topology_known = false;
+        },
+        "bad-snapshot",
+    );
+    check_of(HostState::Soaking, |s| s.current_closure = Some(prior()), "bad-snapshot");
+    check_of(HostState::Reverted, degrades, "bad-snapshot");
+}
+
+/// What the control plane knows itself of a record stays: its journal, and when it dispatched.
+#[test]
+fn g5_a_snapshot_does_not_replace_what_the_receiver_knows_itself() {
+    let dispatched = |secs| Some(at(secs));
+    let event = opened(|s| s.dispatched_at = Some(at(77)));
+    let journal_id = "00000000-0000-4000-8000-000000000001".parse().ok();
+    let known = HostRecord { journal_id, last_seq: Seq(9), ..pending() };
+    for (own, expected) in [(dispatched(5), dispatched(5)), (None, dispatched(77))] {
+        let mut record = HostRecord { dispatched_at: own, ..known.clone() };
+        fold(&mut record, &ctx(Origin::Replay), at(9), &event).unwrap();
+        assert_eq!((record.journal_id, record.last_seq), (journal_id, Seq(9)));
+        assert_eq!((record.state, record.dispatched_at), (HostState::Converged, expected));
+    }
+    let mut open = known.clone();
+    fold(&mut open, &live(), at(9), &event).unwrap();
+    assert_eq!(open, known, "a live journal that is open already is not filled");
 }
 
 #[test]
@@ -334,6 +434,10 @@ fn g19_g6_who_uses_a_slot() {
     assert_eq!(failure_class(&untouched), Some(FailureClass::Host));
     assert!(!is_failed_artifact(&untouched) && is_in_flight(&untouched));
     assert!(is_failed_artifact(&in_state(HostState::Reverted)));
+    assert_eq!(failure_class(&in_state(HostState::Converged)), None);
+    // A record of an older build may have no failure in it.
+    let bare = HostRecord { failure: None, ..in_state(HostState::Failed) };
+    check(&bare, &live(), &rollback_complete(), "no-rollback-due");
 }
 
 #[test]

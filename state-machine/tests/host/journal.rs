@@ -49,6 +49,42 @@ fn g3_a_refused_event_is_refused_again() {
     assert_eq!(serde_json::from_str::<JournalBook>(&stored).unwrap(), book.to_store());
 }
 
+/// Only so many refusals are remembered: of older ones the head tells.
+#[test]
+fn g2_only_so_many_refusals_are_remembered() {
+    let mut book = book(1);
+    for seq in 2..=1025 {
+        book.refused(id(1), &entry(seq, ack(1)), "no-lease");
+    }
+    let again = |book: &JournalBook, seq| book.admit(id(1), &entry(seq, ack(1)));
+    let refused = Admission::KnownRefused { reason: "no-lease".to_owned() };
+    assert_eq!(again(&book, 2), refused, "1024 of them");
+    book.refused(id(1), &entry(1026, ack(1)), "no-lease");
+    assert_eq!(again(&book, 2), Admission::Known);
+    assert_eq!(again(&book, 3), refused);
+}
+
+/// The log keeps of a refused entry its refused form and the other head: the book is the same.
+#[test]
+fn g29_a_refusal_noted_again_from_the_log_gives_the_same_book() {
+    let mut first = book(2);
+    assert_eq!(first.head_if_accepted(), None);
+    let event = entry(3, ack(1));
+    let mut unaware = first.clone();
+    unaware.accepted(id(1), &event);
+    first.refused(id(1), &event, "no-lease");
+    assert_eq!(first.head_if_accepted(), Some(unaware.head()));
+    let mut again = book(2);
+    let other_head = first.head_if_accepted();
+    again.refused_before(id(1), &refused_form(&event), "no-lease", other_head);
+    assert_eq!(again.to_store(), first.to_store());
+    assert_eq!((again.last_seq(), again.head()), (Seq(3), first.head()));
+    assert_eq!(again.head_if_accepted(), other_head);
+    assert_eq!(again.admit(id(1), &entry(2, ack(1))), Admission::Known, "digests are gone");
+    first.accepted(id(1), &entry(4, complete()));
+    assert_eq!(first.head_if_accepted(), None, "the last one was accepted");
+}
+
 #[test]
 fn what_is_stored_does_not_grow_with_the_journal_and_goes_on_after_a_restart() {
     let stored = |book: &JournalBook| serde_json::to_string(&book.to_store()).unwrap();
@@ -89,6 +125,14 @@ fn a_new_journal_closes_the_old_one() {
     for n in 3..40 {
         book.accepted(id(n), &entry(1, complete()));
     }
+    let old = JournalHead {
+        journal_id: id(39 - 1),
+        first_seq: Seq(1),
+        last_seq: Seq(3),
+        head: Sha256Hash::default(),
+    };
+    assert_eq!(book.judge(&old), HeadVerdict::Replaced);
+    assert_eq!(JournalBook::default().head_if_accepted(), None);
     let replaced = (1..40).filter(|n| book.admit(id(*n), &entry(1, ack(1))) == Admission::Replaced);
     assert_eq!(replaced.count(), MAX_CLOSED_JOURNALS);
 }

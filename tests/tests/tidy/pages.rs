@@ -49,6 +49,8 @@ fn links_between_the_pages_lead_somewhere() {
         "ARCHITECTURE.md",
         "CHANGELOG.md",
         "SECURITY.md",
+        "docs/coverage.md",
+        "docs/mutants.md",
         "docs/reliability.md",
     ]) {
         let path = workspace().join(page);
