@@ -38,6 +38,8 @@ pub(super) fn in_flight(hosts: usize) -> Result<Fleet> {
     fleet.everybody_polls()?;
     let soaking = fleet.activate()?;
     ensure!(soaking.len() == sizes[1], "{} hosts are in the second wave", soaking.len());
+    // What they run they say with their heartbeats.
+    fleet.everybody_reports()?;
     Ok(fleet)
 }
 
