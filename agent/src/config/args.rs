@@ -98,6 +98,14 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub systemd_bus: Option<String>,
+    /// This host is a NixOS system: run closures that are store paths, and no bundles.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub nixos: bool,
+    /// Where nix, nix-store, nix-env, systemd-run, systemctl and journalctl are [default: PATH].
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nixos_programs: Option<PathBuf>,
     /// How often to look for drift, such as `5m`.
     #[arg(long, value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]

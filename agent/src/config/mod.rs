@@ -18,6 +18,7 @@ use std::time::Duration;
 use wavegate_proto::duration::parse_duration;
 use wavegate_proto::ids::HostName;
 
+use crate::activation::NixosSettings;
 use crate::exit::{Exit, Failure};
 use crate::resources::shell_job::ShellJobs;
 use crate::resources::systemd::SYSTEM_BUS;
@@ -61,6 +62,8 @@ pub struct Settings {
     pub allow_root_exec: bool,
     /// The D-Bus address of the root's systemd.
     pub systemd_bus: Option<String>,
+    /// How this host is switched, if it is a NixOS system.
+    pub nixos: Option<NixosSettings>,
     /// How often drift is looked for, before jitter.
     pub drift_interval: Duration,
 }
@@ -93,6 +96,7 @@ impl Settings {
             root,
             shell_jobs: ShellJobs::allowed_if(layered.allow_shell_jobs),
             allow_root_exec: layered.allow_root_exec,
+            nixos: layered.nixos.then_some(NixosSettings { programs: layered.nixos_programs }),
             drift_interval,
         })
     }

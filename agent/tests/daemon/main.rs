@@ -16,6 +16,8 @@ mod hostile;
 mod inspect;
 mod jobs;
 mod local;
+mod nixos;
+mod nixos_host;
 mod restart;
 mod rotation;
 mod taken_over;

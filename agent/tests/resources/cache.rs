@@ -68,7 +68,7 @@ fn the_oldest_goes_first_and_what_is_pinned_never() {
     let closure = BlobId::of(&document);
     cache.put(Item::Closure(closure), &document).unwrap();
     cache.put(asset(&pinned), &pinned).unwrap();
-    cache.pin([&ClosureId::Bundle(closure)]).unwrap();
+    cache.pin([closure]).unwrap();
     let (old, new) = ([2; 200], [3; 200]);
     cache.put(asset(&old), &old).unwrap();
     let path = folder.path().join("assets").join(BlobId::of(&old).file_name());

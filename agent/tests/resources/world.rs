@@ -241,6 +241,7 @@ fn open(
         checks: Arc::clone(answers) as Arc<dyn CheckRunner>,
         steps: Arc::clone(trouble) as Arc<dyn Steps>,
         settings,
+        nixos: None,
     };
     Activator::open(setup).unwrap().0
 }
@@ -272,5 +273,6 @@ pub(crate) fn failure(outcome: &ActivationOutcome) -> (String, bool) {
     match outcome {
         ActivationOutcome::Failed { reason, changed, .. } => (reason.clone(), *changed),
         ActivationOutcome::Complete { .. } => ("complete".to_owned(), false),
+        ActivationOutcome::Deferred { .. } => ("deferred".to_owned(), true),
     }
 }
