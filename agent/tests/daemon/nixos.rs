@@ -43,7 +43,8 @@ async fn a_system_is_realised_set_by_path_and_switched_to_in_a_unit_of_its_own()
     assert_eq!((nixos.runs(), nixos.boots_next()), (system.to_string(), system.to_string()));
     let root = nixos.host.root();
     let root = root.display();
-    let unit = format!("wavegate-switch-{}.service", "b".repeat(32));
+    let unit = nixos.unit();
+    assert!(unit.starts_with(&format!("wavegate-switch-{}-", "b".repeat(32))), "{unit}");
     let told = [
         format!("nix-store --option require-sigs true --realise {system}"),
         format!(
@@ -164,7 +165,7 @@ async fn a_switch_that_a_reboot_has_ended_is_begun_anew() {
     let mut agent = nixos.spawn();
     assert!(!tokio::task::block_in_place(|| agent.wait()).unwrap().success());
     std::fs::write(nixos.host.root().join("go"), "").unwrap();
-    let exit = nixos.fake(&format!("units/wavegate-switch-{}.service/exit", "b".repeat(32)));
+    let exit = nixos.fake(&format!("units/{}/exit", nixos.unit()));
     while !exit.exists() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }

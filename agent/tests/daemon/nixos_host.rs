@@ -130,6 +130,13 @@ impl NixosHost {
         log.lines().map(str::to_owned).collect()
     }
 
+    /// The unit that was started first.
+    pub(crate) fn unit(&self) -> String {
+        let log = self.log();
+        let words = log.iter().find_map(|line| line.strip_prefix("systemd-run --unit=")).unwrap();
+        words.split(' ').next().unwrap().to_owned()
+    }
+
     /// The systems that were switched to, or were made to boot next.
     pub(crate) fn switches(&self) -> Vec<String> {
         let switches = self.host.file("switches").unwrap_or_default();

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use wavegate_agent::cache::{Cache, CacheError, Item};
-use wavegate_proto::ids::{BlobId, ClosureId};
+use wavegate_proto::ids::BlobId;
 
 fn open(folder: &Path, max_bytes: u64) -> Cache {
     Cache::open(folder, max_bytes, BTreeSet::new()).unwrap()

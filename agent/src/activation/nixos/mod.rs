@@ -92,8 +92,8 @@ impl Backend for NixosBackend<'_> {
         let target = StorePath::of(self.target)?;
         let Nixos { system, programs, record } = self.nixos;
         let switching = Switching { system, programs, record, host: self.host };
-        let (verb, exit) = match switching.await_earlier(&target, order.way, deadline).await? {
-            Some(earlier) => (earlier.verb, earlier.exit),
+        let (verb, ended) = match switching.await_earlier(&target, order.way, deadline).await? {
+            Some(earlier) => (earlier.verb, earlier.ended),
             None if self.runs_already(&target)? => return Ok(Brought::Running),
             None => {
                 store::realise(programs, &target, deadline).await?;
@@ -103,12 +103,12 @@ impl Backend for NixosBackend<'_> {
                 (verb, switching.run(verb, &target, deadline).await?)
             }
         };
-        let component = match switching.conclude(verb, &target, &exit).await? {
+        let component = match switching.conclude(verb, &target, ended)? {
             Concluded::Switched => return Ok(Brought::Running),
             Concluded::Staged => components::first_changed(system, &target)?,
             Concluded::NeedsReboot => {
-                let exit = switching.run(Verb::Boot, &target, deadline).await?;
-                switching.conclude(Verb::Boot, &target, &exit).await?;
+                let ended = switching.run(Verb::Boot, &target, deadline).await?;
+                switching.conclude(Verb::Boot, &target, ended)?;
                 None
             }
         };

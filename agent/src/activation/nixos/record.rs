@@ -20,6 +20,8 @@ use crate::resources::steps::Steps;
 pub(super) struct UnderWay {
     schema_version: u32,
     boot_id: BootId,
+    /// The unit.
+    pub(super) unit: String,
     /// What is done.
     pub(super) verb: Verb,
     /// What ran before.
@@ -57,9 +59,15 @@ impl SwitchRecord {
     }
 
     /// A unit is about to be started.
-    pub(super) fn open(&self, verb: Verb, from: StorePath, to: StorePath) -> io::Result<()> {
-        let boot_id = clock::boot_id()?;
-        let record = UnderWay { schema_version: 1, boot_id, verb, from, to };
+    pub(super) fn open(
+        &self,
+        unit: &str,
+        verb: Verb,
+        from: StorePath,
+        to: StorePath,
+    ) -> io::Result<()> {
+        let (boot_id, unit) = (clock::boot_id()?, unit.to_owned());
+        let record = UnderWay { schema_version: 1, boot_id, unit, verb, from, to };
         durable::write_json(self.steps.as_ref(), &self.path, &record)
     }
 

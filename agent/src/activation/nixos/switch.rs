@@ -36,7 +36,14 @@ pub(super) struct Switching<'a> {
 /// A unit that an agent before this one started, and that has ended now.
 pub(super) struct Earlier {
     pub(super) verb: Verb,
-    pub(super) exit: Exit,
+    pub(super) ended: EndedUnit,
+}
+
+/// How a unit ended.
+pub(super) struct EndedUnit {
+    exit: Exit,
+    name: String,
+    last_words: String,
 }
 
 fn failed(class: FailureClass, reason: &str, detail: String) -> Failure {
@@ -57,8 +64,8 @@ impl Switching<'_> {
             self.close()?;
             return Ok(None);
         };
-        let UnderWay { verb, to, .. } = left;
-        let unit = SwitchUnit::of(self.programs, verb, &to);
+        let UnderWay { verb, to, unit, .. } = left;
+        let unit = SwitchUnit::named(self.programs, unit);
         if self.until_known(&unit, deadline).await? == UnitState::Gone {
             self.close()?;
             return Ok(None);
@@ -67,7 +74,7 @@ impl Switching<'_> {
         let is_wanted = to == *target && (way == Way::There || verb == Verb::Switch);
         let ended = self.until_ended(&unit, deadline).await;
         match ended {
-            Ok(exit) if is_wanted => Ok(Some(Earlier { verb, exit })),
+            Ok(ended) if is_wanted => Ok(Some(Earlier { verb, ended })),
             Ok(_) => Ok(None),
             Err(failure) if is_wanted || failure.class == FailureClass::Host => Err(failure),
             Err(_killed) => Ok(None),
@@ -80,17 +87,12 @@ impl Switching<'_> {
         verb: Verb,
         target: &StorePath,
         deadline: Instant,
-    ) -> Result<Exit, Failure> {
-        let unit = SwitchUnit::of(self.programs, verb, target);
-        match self.until_known(&unit, deadline).await? {
-            UnitState::Gone => {}
-            UnitState::AtWork => return self.until_ended(&unit, deadline).await,
-            UnitState::Ended(_) => unit.forget().await?,
-        }
+    ) -> Result<EndedUnit, Failure> {
+        let unit = SwitchUnit::new(self.programs, verb, target);
         let act = ResourceError::io("write", "switching.json");
         let from = self.system.current().doing(act)?;
         self.host.intend_change()?;
-        self.record.open(verb, from, target.clone()).doing(act)?;
+        self.record.open(unit.name(), verb, from, target.clone()).doing(act)?;
         let started = unit.start(&self.system.switch_program(target), verb).await?;
         // What counts is whether the unit is there, not what the program that made it says.
         if !started.is_success() && self.until_known(&unit, deadline).await? == UnitState::Gone {
@@ -103,13 +105,13 @@ impl Switching<'_> {
     }
 
     /// Judges what the unit has left.
-    pub(super) async fn conclude(
+    pub(super) fn conclude(
         &self,
         verb: Verb,
         target: &StorePath,
-        exit: &Exit,
+        ended: EndedUnit,
     ) -> Result<Concluded, Failure> {
-        let unit = SwitchUnit::of(self.programs, verb, target);
+        let EndedUnit { exit, name, last_words } = ended;
         let act = ResourceError::io("read", "what runs now");
         match (exit, verb) {
             (Exit::Code(0), Verb::Boot) => Ok(Concluded::Staged),
@@ -124,12 +126,11 @@ impl Switching<'_> {
             }
             (Exit::Code(NEEDS_REBOOT), Verb::Switch) => Ok(Concluded::NeedsReboot),
             (Exit::Code(code), Verb::Switch | Verb::Boot) => {
-                let ended =
-                    failed(FailureClass::Artifact, "switch-failed", unit.last_words().await);
-                Err(Failure { exit_code: Some(*code), ..ended })
+                let ended = failed(FailureClass::Artifact, "switch-failed", last_words);
+                Err(Failure { exit_code: Some(code), ..ended })
             }
             (Exit::Killed(how), Verb::Switch | Verb::Boot) => {
-                let detail = format!("{} ended by {how}; {}", unit.name(), unit.last_words().await);
+                let detail = format!("{name} ended by {how}; {last_words}");
                 Err(failed(FailureClass::Host, "switch-killed", detail))
             }
         }
@@ -155,13 +156,21 @@ impl Switching<'_> {
 
     /// Waits for the exit of the unit, whatever the links of the system say meanwhile. The record goes
     /// when the exit is known.
-    async fn until_ended(&self, unit: &SwitchUnit<'_>, deadline: Instant) -> Result<Exit, Failure> {
+    async fn until_ended(
+        &self,
+        unit: &SwitchUnit<'_>,
+        deadline: Instant,
+    ) -> Result<EndedUnit, Failure> {
         loop {
             match self.until_known(unit, deadline).await? {
                 UnitState::Ended(exit) => {
+                    let last_words = match exit {
+                        Exit::Code(0) => String::new(),
+                        Exit::Code(_) | Exit::Killed(_) => unit.last_words().await,
+                    };
                     unit.forget().await?;
                     self.close()?;
-                    return Ok(exit);
+                    return Ok(EndedUnit { exit, name: unit.name().to_owned(), last_words });
                 }
                 UnitState::Gone => {
                     self.close()?;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::super::backend::Failure;
 use super::programs::{Ended, Programs};
 use super::system::StorePath;
+use crate::clock;
 
 /// How many lines of its journal go with a failure.
 const JOURNAL_LINES: &str = "--lines=20";
@@ -63,9 +64,16 @@ pub(super) struct SwitchUnit<'a> {
 }
 
 impl<'a> SwitchUnit<'a> {
-    /// The unit that does `verb` for `target`: always the same name, so that there is never a second one.
-    pub(super) fn of(programs: &'a Programs, verb: Verb, target: &StorePath) -> Self {
-        Self { programs, name: format!("wavegate-{}-{}.service", verb.as_str(), target.hash()) }
+    /// A unit that does `verb` for `target`. Each has a name of its own: systemd may remember one that is
+    /// over for longer than it takes to start the next, and then refuses its name.
+    pub(super) fn new(programs: &'a Programs, verb: Verb, target: &StorePath) -> Self {
+        let (verb, hash, now) = (verb.as_str(), target.hash(), clock::wall().unix_millis());
+        Self { programs, name: format!("wavegate-{verb}-{hash}-{now}.service") }
+    }
+
+    /// The unit of this name.
+    pub(super) fn named(programs: &'a Programs, name: String) -> Self {
+        Self { programs, name }
     }
 
     pub(super) fn name(&self) -> &str {
