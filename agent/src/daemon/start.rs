@@ -93,6 +93,8 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
         shell_jobs: settings.shell_jobs,
         clock: Arc::new(clock::wall),
         systemd_bus: settings.systemd_bus.clone(),
+        container_sockets: settings.container_sockets.clone(),
+        reach: Some(Arc::new(control_plane.clone())),
     };
     let setup = live_setup(root, state_dir, cache.clone(), checks.clone(), host);
     let setup = Setup { nixos: settings.nixos.clone(), ..setup };

@@ -20,7 +20,11 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 const UNTRUSTED: i32 = 2;
 
 /// What Nix says when it refuses a path for its signatures.
-const NO_SIGNATURE: [&str; 2] = ["lacks a valid signature", "lacks a signature by a trusted key"];
+const NO_SIGNATURE: [&str; 3] = [
+    "lacks a valid signature",
+    "lacks a signature by a trusted key",
+    "is not signed by any of the keys",
+];
 
 /// Fetches `target` with all it needs, tried again until `deadline` (A5), and checks that every path of it
 /// is signed by a key that this host trusts, also those that were there before.
