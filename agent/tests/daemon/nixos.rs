@@ -88,6 +88,26 @@ async fn a_system_that_says_itself_it_needs_a_reboot_is_staged() {
     assert_eq!(nixos.switches(), [format!("switch {system}"), format!("boot {system}")]);
 }
 
+/// A10: what runs is read from the system each time, so a machine that came up with its old system is not
+/// taken for the one that has converged.
+#[tokio::test(flavor = "multi_thread")]
+async fn a10_a_host_that_came_up_with_its_old_system_says_so() {
+    let nixos = NixosHost::new().await;
+    let control_plane = &nixos.host.control_plane;
+    let first: ClosureId = nixos.runs().parse().unwrap();
+    let signed = offer(&nixos, &nixos.system(&SAME_KERNEL));
+    run_until(&nixos, &signed, "converged").await;
+    let before = control_plane.world().heartbeats.len();
+    nixos.boot(&first);
+    let agent = nixos.spawn();
+    let says_so = |world: &World| {
+        let since = &world.heartbeats[before..];
+        since.last().is_some_and(|heartbeat| heartbeat.current_closure.as_ref() == Some(&first))
+    };
+    control_plane.until("a heartbeat with the old system", says_so).await;
+    kill(agent);
+}
+
 /// Runs a system that cannot be switched to; the failure that is reported, and after it the rollback.
 async fn failing(trouble: &'static str) -> serde_json::Value {
     let nixos = NixosHost::new().await;
