@@ -17,8 +17,9 @@ use tokio::process::Command;
 
 use crate::resources::accounts::User;
 
-/// Where programs are looked for.
-const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where programs are looked for; the last is NixOS's only one.
+const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\
+                           :/run/current-system/sw/bin";
 
 /// How long output may still come after the group was killed.
 const LAST_WORDS: Duration = Duration::from_millis(500);

@@ -29,7 +29,9 @@ fn refusal(kind: &str, keys: &Value) -> Option<String> {
         | ResourceSpec::ResourceGroup(_)
         | ResourceSpec::ShellJob(_)
         | ResourceSpec::SystemdUnit(_)
-        | ResourceSpec::Package(_) => None,
+        | ResourceSpec::Package(_)
+        | ResourceSpec::Container(_)
+        | ResourceSpec::NetworkConfig(_) => None,
     }
 }
 

@@ -21,6 +21,11 @@ pub enum ActivationOutcome {
         /// Whether anything on the host had to be changed.
         changed: bool,
     },
+    /// It boots next: something in it cannot be changed while the host runs.
+    Deferred {
+        /// What.
+        component: String,
+    },
     /// It does not.
     Failed {
         /// Whose failure it is.
@@ -31,6 +36,8 @@ pub enum ActivationOutcome {
         changed: bool,
         /// A sentence for a person.
         detail: String,
+        /// The exit code of the program that failed, if it ended with one.
+        exit_code: Option<i32>,
     },
 }
 
@@ -43,11 +50,18 @@ pub struct Failure {
     pub reason: String,
     /// A sentence for a person.
     pub detail: String,
+    /// The exit code of the program that failed, if it ended with one.
+    pub exit_code: Option<i32>,
 }
 
 impl From<ResourceError> for Failure {
     fn from(error: ResourceError) -> Self {
-        Self { class: error.class(), reason: error.reason().to_owned(), detail: error.to_string() }
+        Self {
+            class: error.class(),
+            reason: error.reason().to_owned(),
+            detail: error.to_string(),
+            exit_code: None,
+        }
     }
 }
 
@@ -61,8 +75,20 @@ pub(super) struct Order {
     pub(super) satisfied: watch::Receiver<BTreeSet<ResourceRef>>,
 }
 
+/// What was brought about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Brought {
+    /// It runs.
+    Running,
+    /// It boots next.
+    Staged {
+        /// What cannot be changed while the host runs.
+        component: String,
+    },
+}
+
 /// Brings closures of one sort about.
 pub(super) trait Backend {
     /// Brings it about. Whether anything was changed is kept in the host's mark.
-    fn bring_about(&self, order: Order) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn bring_about(&self, order: Order) -> impl Future<Output = Result<Brought, Failure>> + Send;
 }

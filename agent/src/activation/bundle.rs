@@ -8,7 +8,7 @@ use wavegate_proto::artifact::bundle::Bundle;
 use wavegate_proto::event::FailureClass;
 use wavegate_proto::wire::resource::ActorSource;
 
-use super::backend::{Backend, Failure, Order};
+use super::backend::{Backend, Brought, Failure, Order};
 use super::charge;
 use crate::resources::engine::{Engine, Pass};
 use crate::resources::host::Host;
@@ -20,11 +20,12 @@ pub(super) struct BundleBackend<'a> {
 }
 
 impl Backend for BundleBackend<'_> {
-    async fn bring_about(&self, order: Order) -> Result<(), Failure> {
+    async fn bring_about(&self, order: Order) -> Result<Brought, Failure> {
         match order.bundle {
-            Some(ref bundle) => self.run(Arc::clone(bundle), order).await,
-            None => self.clear().await,
+            Some(ref bundle) => self.run(Arc::clone(bundle), order).await?,
+            None => self.clear().await?,
         }
+        Ok(Brought::Running)
     }
 }
 
@@ -56,6 +57,7 @@ impl BundleBackend<'_> {
                 reason: "owned-list-lost".to_owned(),
                 detail: "the list of what is ours is missing or damaged: nothing is deleted"
                     .to_owned(),
+                exit_code: None,
             });
         }
         let nothing = Bundle {

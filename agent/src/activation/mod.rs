@@ -7,7 +7,7 @@
 mod backend;
 mod bundle;
 mod by_hand;
-mod store_path;
+mod nixos;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -23,6 +23,7 @@ use wavegate_proto::wire::resource::{Actor, ActorSource};
 use wavegate_state_machine::agent::OneWay;
 
 pub use backend::{ActivationOutcome, Failure};
+pub use nixos::NixosSettings;
 
 use crate::cache::Cache;
 use crate::current::Current;
@@ -34,9 +35,9 @@ use crate::resources::error::{Doing as _, ResourceError};
 use crate::resources::host::{Host, HostSettings, OpenHostError};
 use crate::resources::status::{Charge, StatusChange, Statuses};
 use crate::resources::steps::{Steps, Unhindered};
-use backend::{Backend as _, Order};
+use backend::{Backend as _, Brought, Order};
 use bundle::BundleBackend;
-use store_path::StorePathBackend;
+use nixos::{Nixos, NixosBackend};
 
 /// Where an activator works.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ pub struct Setup {
     pub steps: Arc<dyn Steps>,
     /// What the host's own configuration lets bundles do.
     pub settings: HostSettings,
+    /// How this host is switched, if it is a NixOS system; such a one takes no bundles.
+    pub nixos: Option<NixosSettings>,
 }
 
 /// Activates closures on this host, one at a time.
@@ -61,6 +64,7 @@ pub struct Activator {
     engine: Engine,
     host: Arc<Host>,
     current: Current,
+    nixos: Option<Nixos>,
     satisfied: watch::Sender<BTreeSet<ResourceRef>>,
     /// Held by whoever changes the host.
     busy: Mutex<Corrections>,
@@ -85,7 +89,8 @@ impl Activator {
     pub fn open(
         setup: Setup,
     ) -> Result<(Self, mpsc::UnboundedReceiver<StatusChange>), OpenHostError> {
-        let Setup { root, state_dir, cache, checks, steps, settings } = setup;
+        let Setup { root, state_dir, cache, checks, steps, settings, nixos } = setup;
+        let nixos = nixos.map(|nixos| Nixos::new(&nixos, &root, &state_dir, Arc::clone(&steps)));
         let clock = Arc::clone(&settings.clock);
         let host = Arc::new(Host::open(&root, &state_dir, cache, Arc::clone(&steps), settings)?);
         let (statuses, changes) = Statuses::new(clock);
@@ -94,6 +99,7 @@ impl Activator {
             engine,
             host,
             current: Current::in_state_dir(&state_dir, steps),
+            nixos,
             satisfied: watch::Sender::new(BTreeSet::new()),
             busy: Mutex::default(),
         };
@@ -105,7 +111,26 @@ impl Activator {
     /// # Errors
     /// When that cannot be known.
     pub fn current(&self) -> io::Result<Option<ClosureId>> {
-        self.current.read()
+        match &self.nixos {
+            Some(nixos) => nixos.current().map(Some),
+            None => self.current.read(),
+        }
+    }
+
+    /// Whether this host can run a closure of this sort.
+    ///
+    /// # Errors
+    /// A sentence that says why not.
+    pub fn supports(&self, closure: &ClosureId) -> Result<(), String> {
+        match (closure, &self.nixos) {
+            (ClosureId::StorePath(_), Some(_)) | (ClosureId::Bundle(_), None) => Ok(()),
+            (ClosureId::StorePath(path), None) => {
+                Err(format!("this host is not run with --nixos and takes bundles only, not {path}"))
+            }
+            (ClosureId::Bundle(_), Some(_)) => {
+                Err(format!("this host is NixOS and takes store paths only, not {closure}"))
+            }
+        }
     }
 
     /// The statuses of all resources.
@@ -146,9 +171,9 @@ impl Activator {
             Some(id) => match self.host.cache().closure(&id) {
                 Ok(Some(bundle)) => Some(Arc::new(bundle)),
                 Ok(None) => {
-                    return self.untouched("prior-missing", "it is not in the cache");
+                    return self.untouched("it is not in the cache");
                 }
-                Err(error) => return self.untouched("prior-missing", &error.to_string()),
+                Err(error) => return self.untouched(&error.to_string()),
             },
         };
         self.switch(prior, bundle, (Direction::Back, limits)).await
@@ -199,25 +224,56 @@ impl Activator {
         let order = Order { bundle, direction, limits, satisfied: self.satisfied.subscribe() };
         self.host.mark().begin();
         self.host.one_way().begin_pass();
-        let done = match target {
-            Some(ClosureId::StorePath(_)) => StorePathBackend.bring_about(order).await,
-            Some(ClosureId::Bundle(_)) | None => {
-                BundleBackend { engine: &self.engine, host: &self.host }.bring_about(order).await
-            }
+        let done = match self.bring_about(target, order).await {
+            Ok(brought) => self.conclude(target, brought),
+            Err(failure) => Err(failure),
         };
-        // What runs is recorded before the mark of a change is cleared: cut off in between, the next
-        // pass says "changed" once too often, never once too little.
-        let recorded = done.and_then(|()| {
-            let changed = self.host.mark().changed();
-            let act = ResourceError::io("record", "what runs now");
-            self.current.write(target).doing(act)?;
-            self.host.mark().settle().doing(act)?;
-            Ok(changed)
-        });
-        match recorded {
-            Ok(changed) => ActivationOutcome::Complete { changed },
-            Err(failure) => self.failed(failure),
+        done.unwrap_or_else(|failure| self.failed(failure))
+    }
+
+    async fn bring_about(
+        &self,
+        target: Option<&ClosureId>,
+        order: Order,
+    ) -> Result<Brought, Failure> {
+        if let Some(closure) = target {
+            self.supports(closure).map_err(|detail| Failure {
+                class: FailureClass::Policy,
+                reason: "unsupported-backend".to_owned(),
+                detail,
+                exit_code: None,
+            })?;
         }
+        let host = &self.host;
+        match (target, &self.nixos) {
+            (Some(target), Some(nixos)) => {
+                NixosBackend { nixos, host, target }.bring_about(order).await
+            }
+            (None, Some(_)) => Err(prior_missing("a system always runs something")),
+            (Some(_) | None, None) => {
+                BundleBackend { engine: &self.engine, host }.bring_about(order).await
+            }
+        }
+    }
+
+    /// What runs is recorded before the mark of a change is cleared: cut off in between, the next pass
+    /// says "changed" once too often, never once too little.
+    fn conclude(
+        &self,
+        target: Option<&ClosureId>,
+        brought: Brought,
+    ) -> Result<ActivationOutcome, Failure> {
+        let changed = self.host.mark().changed();
+        let act = ResourceError::io("record", "what runs now");
+        let outcome = match brought {
+            Brought::Running => {
+                self.current.write(target).doing(act)?;
+                ActivationOutcome::Complete { changed }
+            }
+            Brought::Staged { component } => ActivationOutcome::Deferred { component },
+        };
+        self.host.mark().settle().doing(act)?;
+        Ok(outcome)
     }
 
     fn failed(&self, failure: Failure) -> ActivationOutcome {
@@ -228,17 +284,22 @@ impl Activator {
         if !changed && let Err(error) = self.host.one_way().nothing_was_begun() {
             tracing::warn!(%error, "one-way steps that were not begun stay on their list");
         }
-        let Failure { class, reason, detail } = failure;
-        ActivationOutcome::Failed { class, reason, changed, detail }
+        let Failure { class, reason, detail, exit_code } = failure;
+        ActivationOutcome::Failed { class, reason, changed, detail, exit_code }
     }
 
-    fn untouched(&self, reason: &str, detail: &str) -> ActivationOutcome {
+    fn untouched(&self, detail: &str) -> ActivationOutcome {
         self.host.mark().begin();
-        self.failed(Failure {
-            class: FailureClass::Host,
-            reason: reason.to_owned(),
-            detail: format!("the closure to go back to: {detail}"),
-        })
+        self.failed(prior_missing(detail))
+    }
+}
+
+fn prior_missing(detail: &str) -> Failure {
+    Failure {
+        class: FailureClass::Host,
+        reason: "prior-missing".to_owned(),
+        detail: format!("the closure to go back to: {detail}"),
+        exit_code: None,
     }
 }
 
@@ -252,7 +313,7 @@ pub fn live_setup(
     settings: HostSettings,
 ) -> Setup {
     let (root, state_dir) = (root.to_owned(), state_dir.to_owned());
-    Setup { root, state_dir, cache, checks, steps: Arc::new(Unhindered), settings }
+    Setup { root, state_dir, cache, checks, steps: Arc::new(Unhindered), settings, nixos: None }
 }
 
 fn charge(bundle: &Bundle, source: ActorSource) -> Charge {

@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use wavegate_proto::artifact::bundle::{Bundle, MAX_CLOSURE_BYTES};
-use wavegate_proto::ids::{BlobId, ClosureId};
+use wavegate_proto::ids::BlobId;
 
 pub use error::CacheError;
 pub use writer::CacheWriter;
@@ -93,12 +93,9 @@ impl Cache {
     ///
     /// # Errors
     /// When a closure's document cannot be read; the pins then stay as they were.
-    pub fn pin<'a>(
-        &self,
-        closures: impl IntoIterator<Item = &'a ClosureId>,
-    ) -> Result<(), CacheError> {
+    pub fn pin(&self, documents: impl IntoIterator<Item = BlobId>) -> Result<(), CacheError> {
         let mut pinned = BTreeSet::new();
-        for id in closures.into_iter().filter_map(ClosureId::blob) {
+        for id in documents {
             pinned.insert(id);
             if let Some(bundle) = self.closure(&id)? {
                 pinned.extend(bundle.assets());

@@ -22,11 +22,15 @@ use std::time::Duration;
 use wavegate_proto::trust::TrustFile;
 use wavegate_proto::wire::agent::PROTOCOL_VERSION;
 
+use crate::resources::reach::{Reach, Reaching};
+
 /// The request header that carries the protocol version.
 pub const PROTOCOL_HEADER: &str = "wavegate-protocol";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that is gone without a word is noticed after about half a minute.
+/// How long an answer may take that only shows that there is one.
+const REACH_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
@@ -35,8 +39,14 @@ const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
 /// certificate of these.
 #[derive(Debug, Clone)]
 pub struct ControlPlane {
-    http: Arc<RwLock<reqwest::Client>>,
+    connections: Arc<RwLock<Connections>>,
     base: String,
+}
+
+#[derive(Debug)]
+struct Connections {
+    http: reqwest::Client,
+    config: rustls::ClientConfig,
 }
 
 impl ControlPlane {
@@ -63,7 +73,8 @@ impl ControlPlane {
             return Err(ClientError::BadUrl(format!("{url:?} must begin with https://")));
         }
         let base = parsed.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { http: Arc::new(RwLock::new(http(config)?)), base })
+        let connections = Connections { http: http(config.clone())?, config };
+        Ok(Self { connections: Arc::new(RwLock::new(connections)), base })
     }
 
     /// From the next request on, connections are made with these credentials (A9). Requests that are under
@@ -72,14 +83,37 @@ impl ControlPlane {
     /// # Errors
     /// When they cannot be used; then nothing has changed.
     pub fn use_credentials(&self, credentials: &Credentials) -> Result<(), ClientError> {
-        let next = http(credentials.client_config()?)?;
-        *self.http.write().unwrap_or_else(PoisonError::into_inner) = next;
+        let config = credentials.client_config()?;
+        let next = Connections { http: http(config.clone())?, config };
+        *self.connections.write().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
     }
 
     /// The connections with the present credentials.
     fn http(&self) -> reqwest::Client {
-        self.http.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.connections.read().unwrap_or_else(PoisonError::into_inner).http.clone()
+    }
+
+    /// The same control plane, over connections that are made anew.
+    fn reconnected(&self) -> Result<Self, ClientError> {
+        let present = self.connections.read().unwrap_or_else(PoisonError::into_inner);
+        let config = present.config.clone();
+        let connections = Connections { http: http(config.clone())?, config };
+        Ok(Self { connections: Arc::new(RwLock::new(connections)), base: self.base.clone() })
+    }
+}
+
+/// Whoever answers over TLS with the fleet's authority is the control plane, whatever it answers.
+impl Reach for ControlPlane {
+    fn control_plane(&self) -> Reaching<'_> {
+        Box::pin(async move {
+            let Ok(anew) = self.reconnected() else { return false };
+            match tokio::time::timeout(REACH_TIMEOUT, anew.trust_after(0)).await {
+                Ok(Ok(_)) => true,
+                Ok(Err(error)) => !matches!(error, ClientError::Unreachable(_)),
+                Err(_elapsed) => false,
+            }
+        })
     }
 }
 

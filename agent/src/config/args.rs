@@ -98,6 +98,18 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub systemd_bus: Option<String>,
+    /// The socket of the container engine [default: Docker's or Podman's, if the root is `/`].
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_socket: Option<PathBuf>,
+    /// This host is a NixOS system: run closures that are store paths, and no bundles.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub nixos: bool,
+    /// Where nix, nix-store, nix-env, systemd-run, systemctl and journalctl are [default: PATH].
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nixos_programs: Option<PathBuf>,
     /// How often to look for drift, such as `5m`.
     #[arg(long, value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,6 +183,9 @@ pub struct HandArgs {
     /// The D-Bus address of the systemd of another root than `/`.
     #[arg(long, value_name = "ADDRESS")]
     pub systemd_bus: Option<String>,
+    /// The socket of the container engine [default: Docker's or Podman's, if the root is `/`].
+    #[arg(long, value_name = "FILE")]
+    pub container_socket: Option<PathBuf>,
     /// The agent's configuration file.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

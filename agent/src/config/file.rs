@@ -8,7 +8,7 @@ use super::usage;
 use crate::exit::Failure;
 
 /// The keys of the file.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 17] = [
     "state_dir",
     "trust",
     "url",
@@ -22,6 +22,9 @@ const KEYS: [&str; 14] = [
     "allow_shell_jobs",
     "allow_root_exec",
     "systemd_bus",
+    "container_socket",
+    "nixos",
+    "nixos_programs",
     "drift_interval",
 ];
 

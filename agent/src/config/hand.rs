@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::args::{HandArgs, RunArgs};
-use super::{absolute, bus_of, default_state_dir, file};
+use super::{absolute, bus_of, default_state_dir, file, sockets_of};
 use crate::exit::Failure;
 use crate::probes::RootExec;
 use crate::resources::shell_job::ShellJobs;
@@ -21,6 +21,8 @@ pub struct HandSettings {
     pub shell_jobs: ShellJobs,
     /// The D-Bus address of the root's systemd.
     pub systemd_bus: Option<String>,
+    /// Where the root's container engine may listen.
+    pub container_sockets: Vec<PathBuf>,
     /// Whether exec probes may run as root here.
     pub root_exec: RootExec,
 }
@@ -37,12 +39,14 @@ impl HandSettings {
             allow_shell_jobs: args.allow_shell_jobs,
             allow_root_exec: args.allow_root_exec,
             systemd_bus: args.systemd_bus.clone(),
+            container_socket: args.container_socket.clone(),
             config: args.config.clone(),
             ..RunArgs::default()
         })?;
         let root = absolute(layered.root.as_deref().unwrap_or(Path::new("/")))?;
         Ok(Self {
             systemd_bus: layered.systemd_bus.or_else(|| bus_of(&root)),
+            container_sockets: sockets_of(&root, layered.container_socket),
             state_dir: absolute(&layered.state_dir.unwrap_or_else(default_state_dir))?,
             root,
             shell_jobs: ShellJobs::allowed_if(layered.allow_shell_jobs),

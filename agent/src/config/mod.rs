@@ -18,6 +18,7 @@ use std::time::Duration;
 use wavegate_proto::duration::parse_duration;
 use wavegate_proto::ids::HostName;
 
+use crate::activation::NixosSettings;
 use crate::exit::{Exit, Failure};
 use crate::resources::shell_job::ShellJobs;
 use crate::resources::systemd::SYSTEM_BUS;
@@ -26,6 +27,9 @@ use crate::resources::systemd::SYSTEM_BUS;
 const IDENTITY_FOLDER: &str = "identity";
 const CERTIFICATE_FILE: &str = "host.pem";
 const KEY_FILE: &str = "host.key";
+
+/// Where Docker and Podman listen.
+const ENGINE_SOCKETS: [&str; 2] = ["/run/docker.sock", "/run/podman/podman.sock"];
 
 /// The longest interval of the drift check.
 const MAX_DRIFT_INTERVAL: Duration = Duration::from_secs(24 * 3600);
@@ -61,6 +65,10 @@ pub struct Settings {
     pub allow_root_exec: bool,
     /// The D-Bus address of the root's systemd.
     pub systemd_bus: Option<String>,
+    /// Where the root's container engine may listen.
+    pub container_sockets: Vec<PathBuf>,
+    /// How this host is switched, if it is a NixOS system.
+    pub nixos: Option<NixosSettings>,
     /// How often drift is looked for, before jitter.
     pub drift_interval: Duration,
 }
@@ -80,6 +88,7 @@ impl Settings {
         let root = absolute(&layered.root.unwrap_or_else(|| PathBuf::from("/")))?;
         Ok(Self {
             systemd_bus: layered.systemd_bus.or_else(|| bus_of(&root)),
+            container_sockets: sockets_of(&root, layered.container_socket),
             renews: layered.cert.is_none() || layered.token_file.is_some(),
             cert: layered.cert.unwrap_or_else(|| place.identity.join(CERTIFICATE_FILE)),
             key: place.key,
@@ -93,6 +102,7 @@ impl Settings {
             root,
             shell_jobs: ShellJobs::allowed_if(layered.allow_shell_jobs),
             allow_root_exec: layered.allow_root_exec,
+            nixos: layered.nixos.then_some(NixosSettings { programs: layered.nixos_programs }),
             drift_interval,
         })
     }
@@ -144,6 +154,15 @@ pub fn default_state_dir() -> PathBuf {
 /// The machine's systemd manages the machine's root and no other.
 fn bus_of(root: &Path) -> Option<String> {
     (root == Path::new("/")).then(|| SYSTEM_BUS.to_owned())
+}
+
+/// The machine's container engine serves the machine's root and no other.
+fn sockets_of(root: &Path, named: Option<PathBuf>) -> Vec<PathBuf> {
+    match named {
+        Some(socket) => vec![socket],
+        None if root == Path::new("/") => ENGINE_SOCKETS.map(PathBuf::from).to_vec(),
+        None => Vec::new(),
+    }
 }
 
 /// The path from `/`: checks get the root in their environment and run with `/` as their folder, where

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wavegate_proto::event::FailureClass;
-use wavegate_proto::ids::{ClosureId, RolloutId};
+use wavegate_proto::ids::{BlobId, ClosureId, RolloutId};
 use wavegate_state_machine::agent::{
     ActivationOutcome, AgentInput, ProbeSchedule, RollbackOutcome,
 };
@@ -24,15 +23,29 @@ pub(super) fn limits(activation_secs: u64, awaiting_secs: u64) -> Limits {
     }
 }
 
+/// A closure of the signed plan.
+pub(super) struct Target {
+    pub(super) closure: ClosureId,
+    /// With a store path: the closure document with its probes.
+    pub(super) checks: Option<BlobId>,
+}
+
+impl Target {
+    /// The document that names its probes; `None`: it has none.
+    pub(super) fn document(&self) -> Option<BlobId> {
+        self.closure.blob().or(self.checks)
+    }
+}
+
 /// Fetches the closure and makes it run; both count in the activation's time.
 pub(super) async fn activate(
     shell: Arc<Shell>,
     rollout_id: RolloutId,
-    closure: ClosureId,
+    target: Target,
     limits: Limits,
 ) {
-    tracing::info!(rollout = %rollout_id, %closure, "activation begins");
-    let outcome = try_activate(&shell, &closure, limits).await;
+    tracing::info!(rollout = %rollout_id, closure = %target.closure, "activation begins");
+    let outcome = try_activate(&shell, &target, limits).await;
     match &outcome {
         ActivationOutcome::Complete { changed, .. } => {
             tracing::info!(rollout = %rollout_id, changed, "activation complete");
@@ -51,41 +64,54 @@ pub(super) async fn activate(
     let _stopped = shell.inbox.tell(AgentInput::ActivationEnded { rollout_id, outcome }).await;
 }
 
-async fn try_activate(shell: &Shell, closure: &ClosureId, limits: Limits) -> ActivationOutcome {
+async fn try_activate(shell: &Shell, target: &Target, limits: Limits) -> ActivationOutcome {
     let deadline = Instant::now() + limits.activation;
     shell.pin_in_use();
-    let bundle = match closure.blob() {
+    let document = match target.document() {
         None => None,
         Some(blob) => match shell.fetch_closure(blob, deadline).await {
             Ok(bundle) => Some(Arc::new(bundle)),
             Err(FetchFailure { class, reason, detail }) => {
                 let changed = shell.cut_off_pass_changed();
-                return failed(class, reason.to_owned(), detail, changed);
+                let reason = reason.to_owned();
+                let (exit_code, stderr_tail) = (None, Some(detail));
+                return ActivationOutcome::Failed {
+                    class,
+                    reason,
+                    exit_code,
+                    stderr_tail,
+                    changed,
+                };
             }
         },
     };
     shell.pin_in_use();
-    let probes = bundle.as_deref().map(ProbeSchedule::of).unwrap_or_default();
+    let probes = document.as_deref().map(ProbeSchedule::of).unwrap_or_default();
+    let bundle = document.filter(|_| target.closure.blob().is_some());
     let left = deadline.saturating_duration_since(Instant::now());
     let limits = Limits { activation: left, ..limits };
     let _alone = shell.hands.lock().await;
-    match shell.activator.activate(closure, bundle, limits).await {
+    match shell.activator.activate(&target.closure, bundle, limits).await {
         activation::ActivationOutcome::Complete { changed } => {
             ActivationOutcome::Complete { exit_code: 0, changed, probes }
         }
-        activation::ActivationOutcome::Failed { class, reason, changed, detail } => {
-            failed(class, reason, detail, changed)
+        activation::ActivationOutcome::Deferred { component } => {
+            ActivationOutcome::Deferred { component }
+        }
+        activation::ActivationOutcome::Failed { class, reason, changed, detail, exit_code } => {
+            let stderr_tail = Some(detail);
+            ActivationOutcome::Failed { class, reason, exit_code, stderr_tail, changed }
         }
     }
-}
-
-fn failed(class: FailureClass, reason: String, detail: String, changed: bool) -> ActivationOutcome {
-    ActivationOutcome::Failed { class, reason, exit_code: None, stderr_tail: Some(detail), changed }
 }
 
 /// The closure has converged: what was begun on the way to it no longer stands in the way of going back.
 /// What cannot be written down now is done at the next start; until then going back is refused for nothing.
 pub(super) fn settle_one_way(shell: &Shell, closure: &ClosureId) {
+    if closure.blob().is_none() {
+        // A system has no resources, and so no such steps.
+        return;
+    }
     let settled = match shell.bundle(closure) {
         Ok(Some(bundle)) => {
             let settled = tokio::task::block_in_place(|| shell.activator.settle_one_way(&bundle));
@@ -116,6 +142,9 @@ pub(super) async fn roll_back(
             Ok(closure) => RollbackOutcome::Complete { closure, exit_code: 0 },
             Err(error) => RollbackOutcome::Failed { reason: format!("current-unknown: {error}") },
         },
+        activation::ActivationOutcome::Deferred { component } => {
+            RollbackOutcome::Failed { reason: format!("reboot-needed: {component}") }
+        }
         activation::ActivationOutcome::Failed { reason, detail, .. } => {
             RollbackOutcome::Failed { reason: format!("{reason}: {detail}") }
         }

@@ -28,9 +28,16 @@ impl Actor {
     pub(super) fn act(&mut self, effect: AgentEffect) {
         let shell = Arc::clone(&self.shell);
         match effect {
-            AgentEffect::Activate { rollout_id, closure, timeout_secs, await_timeout_secs } => {
+            AgentEffect::Activate {
+                rollout_id,
+                closure,
+                checks,
+                timeout_secs,
+                await_timeout_secs,
+            } => {
                 let limits = activate::limits(timeout_secs, await_timeout_secs);
-                self.spawn(activate::activate(shell, rollout_id, closure, limits));
+                let target = activate::Target { closure, checks };
+                self.spawn(activate::activate(shell, rollout_id, target, limits));
             }
             AgentEffect::Rollback { rollout_id, to, timeout_secs } => {
                 let limits = activate::limits(timeout_secs, timeout_secs);
@@ -40,8 +47,9 @@ impl Actor {
                 // Before anything that comes later can begin a step.
                 activate::settle_one_way(&shell, &closure);
             }
-            AgentEffect::StartProbes { rollout_id, closure, probes: _ } => {
-                self.probes = Some(probing::start(shell, rollout_id, closure));
+            AgentEffect::StartProbes { rollout_id, closure, checks, probes: _ } => {
+                let target = activate::Target { closure, checks };
+                self.probes = Some(probing::start(shell, rollout_id, target));
             }
             AgentEffect::StopProbes => self.probes = None,
             AgentEffect::HeartbeatNow => shell.heartbeat_now.notify_one(),

@@ -4,7 +4,7 @@
 
 use tokio::sync::{mpsc, oneshot, watch};
 use wavegate_proto::artifact::rules::SerialFloor;
-use wavegate_proto::ids::ClosureId;
+use wavegate_proto::ids::{BlobId, ClosureId};
 use wavegate_proto::trust::chain::TrustVersion;
 use wavegate_proto::wire::agent::{EventsRequest, Heartbeat};
 use wavegate_state_machine::agent::{AgentInput, HostFacts};
@@ -38,7 +38,7 @@ pub(super) struct View {
     /// The closure that runs, while it is converged: the time to look for drift.
     pub(super) converged: Option<ClosureId>,
     /// What must stay in the cache.
-    pub(super) in_use: Vec<ClosureId>,
+    pub(super) in_use: Vec<BlobId>,
 }
 
 /// A handle to the reducer.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use wavegate_proto::artifact::proof::{HostPlan, verify_rollout_proof};
 use wavegate_proto::artifact::rules::{Freshness, RuleCode, SerialFloor, VerifyContext, Violation};
 use wavegate_proto::artifact::verified::Verified;
-use wavegate_proto::ids::{ClosureId, HostName, RolloutId};
+use wavegate_proto::ids::{HostName, RolloutId};
 use wavegate_proto::trust::chain::TrustChain;
 use wavegate_proto::wire::agent::RolloutProof;
 use wavegate_state_machine::agent::{AgentInput, OfferedPlan, ProbeSchedule, Rejection};
@@ -69,13 +69,15 @@ impl Shell {
             reason: violation.code.as_str().to_owned(),
             detail: Some(violation.detail),
         })?;
-        if let ClosureId::StorePath(path) = &plan.entry.closure {
-            return Err(Rejection {
-                reason: "unsupported-backend".to_owned(),
-                detail: Some(format!("this agent activates bundles only, not {path}")),
-            });
+        if let Err(detail) = self.activator.supports(&plan.entry.closure) {
+            let reason = "unsupported-backend".to_owned();
+            return Err(Rejection { reason, detail: Some(detail) });
         }
-        let bundle = self.bundle(&plan.entry.closure).unwrap_or_else(|error| {
+        let Some(document) = plan.entry.closure.blob().or(plan.entry.checks) else {
+            // A store path without checks has no probes.
+            return Ok(OfferedPlan { plan, proof, probes: Some(Vec::new()) });
+        };
+        let bundle = self.document(Some(document)).unwrap_or_else(|error| {
             tracing::warn!(%error, "closure in the cache not usable");
             None
         });
@@ -138,7 +140,8 @@ async fn fetch_history(
         }
     };
     let verified = verify_history(&shell.trust(), &shell.host, &proof);
-    if let Some(blob) = verified.as_ref().ok().and_then(|plan| plan.entry.closure.blob())
+    if let Some(blob) =
+        verified.as_ref().ok().and_then(|plan| plan.entry.closure.blob().or(plan.entry.checks))
         && let Err(failure) = shell.fetch_closure(blob, deadline).await
     {
         tracing::warn!(rollout = %id, detail = failure.detail, "closure not at hand");

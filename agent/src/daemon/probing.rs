@@ -7,9 +7,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use wavegate_proto::artifact::bundle::Probe;
-use wavegate_proto::ids::{ClosureId, RolloutId};
+use wavegate_proto::ids::RolloutId;
 use wavegate_state_machine::agent::AgentInput;
 
+use super::activate::Target;
 use super::shell::Shell;
 use crate::clock;
 use crate::probes::Scheduler;
@@ -29,14 +30,15 @@ impl Drop for ProbeSession {
     }
 }
 
-pub(super) fn start(shell: Arc<Shell>, rollout_id: RolloutId, closure: ClosureId) -> ProbeSession {
-    ProbeSession { task: tokio::spawn(run(shell, rollout_id, closure)).abort_handle() }
+pub(super) fn start(shell: Arc<Shell>, rollout_id: RolloutId, target: Target) -> ProbeSession {
+    ProbeSession { task: tokio::spawn(run(shell, rollout_id, target)).abort_handle() }
 }
 
-async fn run(shell: Arc<Shell>, rollout_id: RolloutId, closure: ClosureId) {
-    let probes = probes_of(&shell, &closure).await;
+async fn run(shell: Arc<Shell>, rollout_id: RolloutId, target: Target) {
+    let probes = probes_of(&shell, &target).await;
     let (sender, mut reports) = mpsc::channel(WAITING_REPORTS);
-    let _at_work = Scheduler::start(&closure, &probes, &shell.checks, &sender, fastrand::f64);
+    let _at_work =
+        Scheduler::start(&target.closure, &probes, &shell.checks, &sender, fastrand::f64);
     while let Some(report) = reports.recv().await {
         let sample = ProbeSample {
             at: clock::wall(),
@@ -58,11 +60,11 @@ async fn run(shell: Arc<Shell>, rollout_id: RolloutId, closure: ClosureId) {
 }
 
 /// The declared probes; a closure that was lost from the cache is fetched again.
-async fn probes_of(shell: &Shell, closure: &ClosureId) -> Vec<Probe> {
-    let Some(blob) = closure.blob() else { return Vec::new() };
+async fn probes_of(shell: &Shell, target: &Target) -> Vec<Probe> {
+    let Some(blob) = target.document() else { return Vec::new() };
     let mut backoff = shell.backoff();
     loop {
-        match shell.bundle(closure) {
+        match shell.document(Some(blob)) {
             Ok(Some(bundle)) => return bundle.probes,
             Ok(None) => {
                 let patience = tokio::time::Instant::now() + *shell.pace.borrow();
@@ -70,7 +72,7 @@ async fn probes_of(shell: &Shell, closure: &ClosureId) -> Vec<Probe> {
                     return bundle.probes;
                 }
             }
-            Err(error) => tracing::error!(%closure, %error, "probes not known"),
+            Err(error) => tracing::error!(closure = %target.closure, %error, "probes not known"),
         }
         tokio::time::sleep(backoff.after_failure()).await;
     }

@@ -189,7 +189,7 @@ impl Reducer {
             wants_dispatch: self.core.wants_dispatch(now.mono),
             floor: SerialFloor { serial: meta.serial, fleet_sha256: meta.fleet_sha256 },
             converged: newest.filter(|_| !busy).and_then(|r| r.current_closure.clone()),
-            in_use: self.core.closures_in_use().cloned().collect(),
+            in_use: self.core.documents_in_use().collect(),
         };
         self.outlet.view.send_if_modified(|known| {
             let changed = *known != view;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use wavegate_proto::artifact::bundle::Bundle;
-use wavegate_proto::ids::{ClosureId, HostName};
+use wavegate_proto::ids::{BlobId, ClosureId, HostName};
 use wavegate_proto::trust::chain::TrustChain;
 use wavegate_proto::wire::agent::ResourceRef;
 
@@ -69,14 +69,19 @@ impl Shell {
 
     /// The document of a closure in the cache; `None` for what is not there or is a store path.
     pub(super) fn bundle(&self, closure: &ClosureId) -> Result<Option<Bundle>, CacheError> {
-        let Some(blob) = closure.blob() else { return Ok(None) };
+        self.document(closure.blob())
+    }
+
+    /// A closure document in the cache.
+    pub(super) fn document(&self, blob: Option<BlobId>) -> Result<Option<Bundle>, CacheError> {
+        let Some(blob) = blob else { return Ok(None) };
         tokio::task::block_in_place(|| self.cache.closure(&blob))
     }
 
     /// Keeps what is in use from being evicted.
     pub(super) fn pin_in_use(&self) {
         let in_use = self.inbox.view().borrow().in_use.clone();
-        if let Err(error) = tokio::task::block_in_place(|| self.cache.pin(&in_use)) {
+        if let Err(error) = tokio::task::block_in_place(|| self.cache.pin(in_use)) {
             tracing::warn!(%error, "pins of the cache not changed");
         }
     }

@@ -9,7 +9,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use wavegate_proto::ids::ClosureId;
 use wavegate_proto::key_file::require_private;
 use wavegate_proto::time_floor::TimeFloor;
 use wavegate_proto::trust::TrustFile;
@@ -19,7 +18,7 @@ use wavegate_state_machine::agent::{ProbeSchedule, Restored, StoredJournal};
 use super::certificate::OwnCertificate;
 use super::lock::{LockError, StateLock};
 use super::plan::verify_history;
-use crate::activation::{Activator, live_setup};
+use crate::activation::{Activator, Setup, live_setup};
 use crate::cache::Cache;
 use crate::client::ControlPlane;
 use crate::clock::{self, FloorClock};
@@ -94,8 +93,11 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
         shell_jobs: settings.shell_jobs,
         clock: Arc::new(clock::wall),
         systemd_bus: settings.systemd_bus.clone(),
+        container_sockets: settings.container_sockets.clone(),
+        reach: Some(Arc::new(control_plane.clone())),
     };
     let setup = live_setup(root, state_dir, cache.clone(), checks.clone(), host);
+    let setup = Setup { nixos: settings.nixos.clone(), ..setup };
     let (activator, changes) = Activator::open(setup).map_err(failed)?;
     let restored = restore(&identity, &trust, &cache, &activator, stored)?;
     let snapshot = loaded.snapshot.clone().unwrap_or_default();
@@ -156,7 +158,7 @@ fn require_private_key(key: &Path) -> Result<(), Failure> {
 fn open_cache(settings: &Settings, stored: &Stored) -> Result<Arc<Cache>, Failure> {
     // Everything ever activated is kept until the decisions say what is in use.
     let pinned: BTreeSet<_> =
-        stored.activated.iter().filter_map(|activated| activated.closure.blob()).collect();
+        stored.activated.iter().filter_map(|a| a.closure.blob().or(a.checks)).collect();
     Cache::open(&settings.state_dir, MAX_CACHE_BYTES, pinned).map(Arc::new).map_err(failed)
 }
 
@@ -195,8 +197,8 @@ fn verified(
             .inspect_err(|e| tracing::error!(rollout = %rollout_id, %e, "plan no longer verifies"))
             .ok()
     });
-    let closure = plan.as_ref().map(|plan| &plan.entry.closure);
-    let bundle = closure.and_then(ClosureId::blob).and_then(|blob| {
+    let entry = plan.as_ref().map(|plan| &plan.entry);
+    let bundle = entry.and_then(|entry| entry.closure.blob().or(entry.checks)).and_then(|blob| {
         cache
             .closure(&blob)
             .inspect_err(|e| tracing::error!(%blob, %e, "closure in the cache not usable"))

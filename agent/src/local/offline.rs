@@ -40,6 +40,9 @@ pub(super) fn answer(settings: &HandSettings, request: Request) -> Result<Answer
         shell_jobs: settings.shell_jobs,
         clock: Arc::new(clock::wall),
         systemd_bus: settings.systemd_bus.clone(),
+        container_sockets: settings.container_sockets.clone(),
+        // A new network is tried by the agent only: it has the certificate to ask with.
+        reach: None,
     };
     let setup = live_setup(&settings.root, state_dir, Arc::clone(&cache), checks, host);
     let (activator, _changes) = Activator::open(setup).map_err(failed)?;

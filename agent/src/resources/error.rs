@@ -175,6 +175,52 @@ pub enum ResourceError {
         /// When it was started.
         started_at: Timestamp,
     },
+    /// The root has no container engine.
+    #[error(
+        "this root has no container engine: other roots than / have none unless --container-socket names it"
+    )]
+    NoEngine,
+    /// The container engine does not answer.
+    #[error("the container engine cannot be reached: {why}")]
+    EngineAway {
+        /// Why.
+        why: String,
+    },
+    /// The container engine did not do it.
+    #[error("the container engine did not {doing} {name}: {why}")]
+    EngineRefused {
+        /// What was asked.
+        doing: &'static str,
+        /// The container.
+        name: String,
+        /// Its answer.
+        why: String,
+    },
+    /// An image that is not to be fetched is not there.
+    #[error("this host has no image {image}, and it is not to be fetched")]
+    ImageMissing {
+        /// The image.
+        image: String,
+    },
+    /// An image could not be fetched.
+    #[error("image {image} cannot be had right now: {why}")]
+    PullFailed {
+        /// The image.
+        image: String,
+        /// What the engine says.
+        why: String,
+    },
+    /// A change that could cut the host off is made only while it can be seen whether it did.
+    #[error("the control plane is out of reach: no time to change the network")]
+    ControlPlaneAway,
+    /// A change cut the host off, and was taken back.
+    #[error(
+        "the control plane was out of reach for {after_secs} s after the change, which was taken back"
+    )]
+    NetworkReverted {
+        /// How long was waited, in seconds.
+        after_secs: u64,
+    },
     /// An asset that should be in the cache is not.
     #[error("asset {asset} is not in the cache")]
     AssetMissing {
@@ -262,9 +308,17 @@ impl ResourceError {
             | Self::UnitRefused { .. }
             | Self::AptFailed { .. }
             | Self::WouldRemove { .. }
+            | Self::EngineRefused { .. }
+            | Self::NetworkReverted { .. }
             | Self::GateFailed { .. } => FailureClass::Artifact,
-            Self::AssetMissing { .. } | Self::AptBusy { .. } => FailureClass::Network,
+            Self::AssetMissing { .. }
+            | Self::AptBusy { .. }
+            | Self::PullFailed { .. }
+            | Self::ControlPlaneAway => FailureClass::Network,
             Self::DiskFull { .. }
+            | Self::NoEngine
+            | Self::EngineAway { .. }
+            | Self::ImageMissing { .. }
             | Self::AssetCorrupt { .. }
             | Self::NoAccountFile { .. }
             | Self::NoFreeId
@@ -309,6 +363,13 @@ impl ResourceError {
             Self::JobFailed { .. } => "job-failed",
             Self::JobTimedOut => "job-timeout",
             Self::JobInterrupted { .. } => "job-interrupted",
+            Self::NoEngine => "no-container-engine",
+            Self::EngineAway { .. } => "engine-away",
+            Self::EngineRefused { .. } => "container-failed",
+            Self::ImageMissing { .. } => "image-missing",
+            Self::PullFailed { .. } => "pull-failed",
+            Self::ControlPlaneAway => "control-plane-away",
+            Self::NetworkReverted { .. } => "network-reverted",
             Self::AssetMissing { .. } => "asset-missing",
             Self::AssetCorrupt { .. } => "asset-corrupt",
             Self::SavedMissing { .. } => "saved-missing",
@@ -323,7 +384,12 @@ impl ResourceError {
     /// Whether to try again inside the same activation.
     #[must_use]
     pub fn retry(&self) -> Retry {
-        if let Self::AptBusy { .. } | Self::SystemdAway { .. } = self {
+        if let Self::AptBusy { .. }
+        | Self::SystemdAway { .. }
+        | Self::EngineAway { .. }
+        | Self::PullFailed { .. }
+        | Self::ControlPlaneAway = self
+        {
             return Retry::Soon;
         }
         let Self::Io { source, .. } = self else { return Retry::Never };

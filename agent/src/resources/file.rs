@@ -112,6 +112,32 @@ fn digest_at(place: &Place) -> Result<Sha256Hash, ResourceError> {
     digest(&mut place.open_file()?).doing(ResourceError::io("read", place.path()))
 }
 
+/// The content at `path`, where that is a file of text; `None` for anything else.
+pub(super) fn text(host: &Host, path: &str) -> Result<Option<String>, ResourceError> {
+    let place = match host.root().place(path) {
+        Err(ResourceError::ParentMissing { .. }) => return Ok(None),
+        other => other?,
+    };
+    let Found::File(_) = place.look()? else { return Ok(None) };
+    let mut content = Vec::new();
+    let limit = MAX_INLINE_CONTENT_BYTES as u64;
+    let read = place.open_file()?.take(limit).read_to_end(&mut content);
+    read.doing(ResourceError::io("read", path))?;
+    Ok(String::from_utf8(content).ok())
+}
+
+/// A file that other kinds write: text that everybody may read.
+pub(super) fn of_text(path: String, content: &str) -> FileSpec {
+    FileSpec {
+        path,
+        content: FileContent::Inline(content.to_owned()),
+        mode: "0644".to_owned(),
+        owner: None,
+        group: None,
+        create_parents: true,
+    }
+}
+
 pub(crate) fn observe(host: &Host, spec: &FileSpec) -> Result<Observed, ResourceError> {
     let attributes = ownership::wanted(host, &spec.path, attributes_of(host, spec)?);
     let place = match host.root().place(&spec.path) {

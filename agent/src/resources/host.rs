@@ -13,12 +13,14 @@ use wavegate_proto::time::Timestamp;
 
 use super::accounts::Accounts;
 use super::change::ChangeMark;
+use super::container_engine::ContainerEngine;
 use super::durable::{self, Stored};
 use super::error::{Doing as _, ResourceError};
 use super::jobs::Jobs;
 use super::one_way::OneWaySteps;
 use super::owned::{Owned, OwnedError};
 use super::place::{Found, Place};
+use super::reach::Reach;
 use super::root::{Attributes, Root};
 use super::shell_job::ShellJobs;
 use super::status::WallClock;
@@ -40,6 +42,8 @@ pub struct Host {
     clock: WallClock,
     state_dir: PathBuf,
     systemd_bus: Option<String>,
+    container_sockets: Vec<PathBuf>,
+    reach: Option<Arc<dyn Reach>>,
     /// dpkg works on one thing at a time.
     installing: tokio::sync::Mutex<()>,
     /// Several units are read anew together.
@@ -59,6 +63,10 @@ pub struct HostSettings {
     pub clock: WallClock,
     /// The D-Bus address of the root's systemd; `None`: it has none.
     pub systemd_bus: Option<String>,
+    /// Where the root's container engine may listen; the first that is there counts.
+    pub container_sockets: Vec<PathBuf>,
+    /// Says whether the control plane can be reached; `None`: nobody can say.
+    pub reach: Option<Arc<dyn Reach>>,
 }
 
 impl fmt::Debug for Host {
@@ -119,6 +127,8 @@ impl Host {
             clock: settings.clock,
             state_dir: state_dir.to_owned(),
             systemd_bus: settings.systemd_bus,
+            container_sockets: settings.container_sockets,
+            reach: settings.reach,
             installing: tokio::sync::Mutex::default(),
             reloading: tokio::sync::Mutex::default(),
             steps,
@@ -217,6 +227,19 @@ impl Host {
         match &self.systemd_bus {
             Some(address) => Systemd::connect(address).await,
             None => Err(ResourceError::NoSystemd),
+        }
+    }
+
+    /// Connects to the root's container engine.
+    pub(crate) async fn engine(&self) -> Result<ContainerEngine, ResourceError> {
+        ContainerEngine::connect(&self.container_sockets).await
+    }
+
+    /// Whether the control plane can be reached now, on a connection of its own.
+    pub(crate) async fn reaches_control_plane(&self) -> bool {
+        match &self.reach {
+            Some(reach) => reach.control_plane().await,
+            None => false,
         }
     }
 

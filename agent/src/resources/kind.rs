@@ -10,11 +10,13 @@ use wavegate_proto::ids::ResourceId;
 use wavegate_proto::wire::resource::{Drift, Operation, ResourceKind};
 
 use super::account_group::AccountGroup;
+use super::container::Container;
 use super::difference::Difference;
 use super::directory::Directory;
 use super::error::ResourceError;
 use super::file::RegularFile;
 use super::host::Host;
+use super::network_config::{NetworkConfig, NetworkOrder};
 use super::original;
 use super::owned::OwnedEntry;
 use super::package::Package;
@@ -114,6 +116,10 @@ pub async fn observe(
         ResourceSpec::ResourceGroup(spec) => ResourceGroup::observe(host, spec.clone()).await,
         ResourceSpec::ShellJob(spec) => ShellJob::observe(host, spec.clone()).await,
         ResourceSpec::Package(spec) => Package::observe(host, spec.clone()).await,
+        ResourceSpec::Container(spec) => Container::observe(host, spec.clone()).await,
+        ResourceSpec::NetworkConfig(spec) => {
+            NetworkConfig::observe(host, NetworkOrder::of(bundle, spec)).await
+        }
         ResourceSpec::SystemdUnit(spec) => {
             SystemdUnit::observe(host, UnitOrder::of(bundle, spec)).await
         }
@@ -139,6 +145,10 @@ pub async fn reconcile(
         ResourceSpec::ResourceGroup(spec) => ResourceGroup::reconcile(host, id, spec.clone()).await,
         ResourceSpec::ShellJob(spec) => ShellJob::reconcile(host, id, spec.clone()).await,
         ResourceSpec::Package(spec) => Package::reconcile(host, id, spec.clone()).await,
+        ResourceSpec::Container(spec) => Container::reconcile(host, id, spec.clone()).await,
+        ResourceSpec::NetworkConfig(spec) => {
+            NetworkConfig::reconcile(host, id, NetworkOrder::of(bundle, spec)).await
+        }
         ResourceSpec::SystemdUnit(spec) => {
             SystemdUnit::reconcile(host, id, UnitOrder::of(bundle, spec)).await
         }
@@ -159,6 +169,8 @@ pub async fn delete(host: &Arc<Host>, entry: OwnedEntry) -> Result<Removal, Reso
         ResourceKind::Group => AccountGroup::delete(host, entry).await,
         ResourceKind::ShellJob => ShellJob::delete(host, entry).await,
         ResourceKind::Package => Package::delete(host, entry).await,
+        ResourceKind::Container => Container::delete(host, entry).await,
+        ResourceKind::NetworkConfig => NetworkConfig::delete(host, entry).await,
         ResourceKind::SystemdUnit => SystemdUnit::delete(host, entry).await,
         ResourceKind::Unknown => Ok(Removal::LeftInPlace { why: "its kind is unknown" }),
     }

@@ -11,6 +11,8 @@ pub mod directory;
 pub mod file;
 
 pub mod account_group;
+pub mod container;
+pub mod network_config;
 pub mod package;
 pub mod resource_group;
 pub mod shell_job;
@@ -27,12 +29,17 @@ pub mod root;
 mod apt;
 pub mod change;
 mod collect;
+mod container_engine;
+mod container_form;
 pub mod durable;
 pub mod jobs;
+mod network_trial;
+mod networkd;
 pub mod one_way;
 pub mod original;
 pub mod owned;
 mod ownership;
+pub mod reach;
 pub mod steps;
 pub mod systemd;
 

@@ -124,7 +124,10 @@ pub(crate) struct Systemd {
     manager: ManagerProxy<'static>,
 }
 
-fn refused(doing: &'static str, name: &str) -> impl FnOnce(zbus::Error) -> ResourceError {
+pub(super) fn refused(
+    doing: &'static str,
+    name: &str,
+) -> impl FnOnce(zbus::Error) -> ResourceError {
     let unit = name.to_owned();
     move |error| {
         if let zbus::Error::MethodError(code, message, _) = &error {
@@ -143,6 +146,10 @@ impl Systemd {
         let connection = builder.build().await.map_err(lost)?;
         let manager = ManagerProxy::new(&connection).await.map_err(lost)?;
         Ok(Self { connection, manager })
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Looks at a unit.

@@ -11,9 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use wavegate_proto::artifact::bundle::{
-    Bundle, FileContent, FileSpec, Holding, SystemdUnitSpec, UnitState,
-};
+use wavegate_proto::artifact::bundle::{Bundle, Holding, SystemdUnitSpec, UnitState};
 use wavegate_proto::ids::{ResourceId, Sha256Hash};
 use wavegate_proto::wire::resource::{Drift, Operation, ResourceKind};
 
@@ -149,17 +147,6 @@ impl Wanted {
     }
 }
 
-fn file_spec(path: String, content: &str) -> FileSpec {
-    FileSpec {
-        path,
-        content: FileContent::Inline(content.to_owned()),
-        mode: "0644".to_owned(),
-        owner: None,
-        group: None,
-        create_parents: true,
-    }
-}
-
 fn word(state: UnitState) -> &'static str {
     match state {
         UnitState::Active => "active",
@@ -172,7 +159,7 @@ fn observe(host: &Host, order: &UnitOrder, seen: &UnitSeen) -> Result<Observed, 
     let mut differs = Vec::new();
     let mut is_missing = false;
     for (path, content) in spec.files() {
-        let file = file::observe(host, &file_spec(path.clone(), content))?;
+        let file = file::observe(host, &file::of_text(path.clone(), content))?;
         is_missing |= file.drift == Drift::Missing && path == spec.path();
         if file.drift == Drift::Missing {
             differs.push(Difference::new(&path, None, Some("a file".to_owned())));
@@ -259,7 +246,7 @@ fn write_files(
         wrote = true;
     }
     for (path, content) in spec.files() {
-        wrote |= file::reconcile(host, id, &file_spec(path, content))? != Operation::None;
+        wrote |= file::reconcile(host, id, &file::of_text(path, content))? != Operation::None;
     }
     Ok(wrote)
 }

@@ -77,6 +77,8 @@ impl Host {
             shell_jobs: ShellJobs::Allowed,
             allow_root_exec: true,
             systemd_bus: None,
+            container_sockets: Vec::new(),
+            nixos: None,
             drift_interval: Duration::from_millis(300),
         }
     }

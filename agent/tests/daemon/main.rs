@@ -17,6 +17,8 @@ mod inspect;
 mod jobs;
 mod kill_9;
 mod local;
+mod nixos;
+mod nixos_host;
 mod one_way;
 mod restart;
 mod rotation;

@@ -31,6 +31,8 @@ pub(crate) struct Release {
     /// The bundle document.
     pub(crate) bundle: Value,
     pub(crate) assets: Vec<Vec<u8>>,
+    /// The closure; `bundle` then holds its probes only.
+    pub(crate) store_path: Option<ClosureId>,
     /// The host that the entry names.
     pub(crate) host: String,
     /// Changes the header before it is signed.
@@ -71,6 +73,7 @@ impl Release {
             on_health_failure: "rollback-and-halt",
             bundle,
             assets: Vec::new(),
+            store_path: None,
             host: HOST.to_owned(),
             edit: |_| {},
         }
@@ -82,12 +85,16 @@ impl Release {
 
     pub(crate) fn sign_with(&self, key: &PrivateKey) -> Signed {
         let document = canonical_bytes(&self.bundle);
-        let closure = BlobId::of(&document);
-        let mut blobs = BTreeMap::from([(closure, document)]);
+        let blob = BlobId::of(&document);
+        let closure = self.store_path.clone().unwrap_or(ClosureId::Bundle(blob));
+        let mut blobs = BTreeMap::from([(blob, document)]);
         blobs.extend(self.assets.iter().map(|bytes| (BlobId::of(bytes), bytes.clone())));
-        let entry = json!({
+        let mut entry = json!({
             "after": [], "budgets": [], "closure": closure.to_string(), "host": self.host, "wave": 0,
         });
+        if self.store_path.is_some() {
+            entry["checks"] = json!(blob);
+        }
         let leaf = canonical_bytes(&entry);
         let tree = MerkleTree::new([leaf.as_slice()].into_iter());
         let mut header = self.header(tree.root());
@@ -101,7 +108,7 @@ impl Release {
             proof: tree.prove(0).unwrap(),
         };
         let rollout_id = format!("stable@{}", self.reference).parse().unwrap();
-        let (closure, signed_at) = (ClosureId::Bundle(closure), self.signed_at);
+        let signed_at = self.signed_at;
         Signed { rollout_id, closure, proof, policy, signed_at, blobs }
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use wavegate_agent::cache::{Cache, CacheError, Item};
-use wavegate_proto::ids::{BlobId, ClosureId};
+use wavegate_proto::ids::BlobId;
 
 fn open(folder: &Path, max_bytes: u64) -> Cache {
     Cache::open(folder, max_bytes, BTreeSet::new()).unwrap()
@@ -68,7 +68,7 @@ fn the_oldest_goes_first_and_what_is_pinned_never() {
     let closure = BlobId::of(&document);
     cache.put(Item::Closure(closure), &document).unwrap();
     cache.put(asset(&pinned), &pinned).unwrap();
-    cache.pin([&ClosureId::Bundle(closure)]).unwrap();
+    cache.pin([closure]).unwrap();
     let (old, new) = ([2; 200], [3; 200]);
     cache.put(asset(&old), &old).unwrap();
     let path = folder.path().join("assets").join(BlobId::of(&old).file_name());

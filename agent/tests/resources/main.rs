@@ -6,6 +6,7 @@
 
 mod accounts;
 mod cache;
+mod containers;
 mod crash;
 mod disk_full;
 mod drift;
@@ -15,8 +16,12 @@ mod going_back;
 mod groups;
 mod jobs;
 mod links;
+mod networks;
 mod one_way;
 mod packages;
 mod pairs;
+mod podman;
+mod real_nix;
+mod real_switch;
 mod systemd;
 mod world;

@@ -15,20 +15,20 @@ use wavegate_proto::wire::resource::{Drift, Operation};
 use crate::world::{World, complete, failure};
 
 /// A container in which systemd runs as process 1.
-struct Machine {
+pub(crate) struct Machine {
     nspawn: Child,
-    leader: String,
+    pub(crate) leader: String,
     folder: PathBuf,
 }
 
-fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {stderr}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(found) = look() {
@@ -41,7 +41,7 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 impl Machine {
     /// A host whose root is the container's, and the container. `None`: not on this machine.
-    fn boot(name: &str) -> Option<(World, Self)> {
+    pub(crate) fn boot(name: &str) -> Option<(World, Self)> {
         let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/systemd-root");
         let can =
             rustix::process::geteuid().is_root() && base.join("usr/lib/systemd/systemd").exists();
@@ -90,17 +90,17 @@ impl Machine {
         Some((World::with_systemd(folder, &bus), machine))
     }
 
-    fn bus(&self) -> String {
+    pub(crate) fn bus(&self) -> String {
         format!("unix:path=/proc/{}/root/run/dbus/system_bus_socket", self.leader)
     }
 
-    fn systemctl(&self, words: &[&str]) -> String {
+    pub(crate) fn systemctl(&self, words: &[&str]) -> String {
         let mut command = Command::new("nsenter");
         command.args(["-t", &self.leader, "-a", "systemctl"]).args(words);
         String::from_utf8(command.output().unwrap().stdout).unwrap()
     }
 
-    fn show(&self, unit: &str, property: &str) -> String {
+    pub(crate) fn show(&self, unit: &str, property: &str) -> String {
         self.systemctl(&["show", "--value", "-p", property, unit]).trim().to_owned()
     }
 }

@@ -117,19 +117,32 @@ impl World {
     }
 
     pub(crate) fn restart_with_systemd(self, bus: &str) -> Self {
+        self.restart_with(settings(ShellJobs::Allowed, Some(bus.to_owned())))
+    }
+
+    /// With an engine that listens here.
+    pub(crate) fn with_engine(socket: PathBuf) -> Self {
+        Self::new().restart_with_engine(socket)
+    }
+
+    pub(crate) fn restart_with_engine(self, socket: PathBuf) -> Self {
+        let allows =
+            HostSettings { container_sockets: vec![socket], ..settings(ShellJobs::Refused, None) };
+        self.restart_with(allows)
+    }
+
+    /// The agent is started again with other settings.
+    pub(crate) fn restart_with(self, settings: HostSettings) -> Self {
         let Self { folder, trouble, answers, activator } = self;
         drop(activator);
-        let allows = settings(ShellJobs::Allowed, Some(bus.to_owned()));
-        let activator = open(folder.path(), &trouble, &answers, allows);
+        trouble.none();
+        let activator = open(folder.path(), &trouble, &answers, settings);
         Self { folder, trouble, answers, activator }
     }
 
     /// The host's own configuration lets no bundle run programs.
     pub(crate) fn without_jobs() -> Self {
-        let Self { folder, trouble, answers, activator } = Self::new();
-        drop(activator);
-        let activator = open(folder.path(), &trouble, &answers, settings(ShellJobs::Refused, None));
-        Self { folder, trouble, answers, activator }
+        Self::new().restart_with(settings(ShellJobs::Refused, None))
     }
 
     pub(crate) fn in_folder(folder: tempfile::TempDir) -> Self {
@@ -144,11 +157,7 @@ impl World {
 
     /// The agent is started again on what the last one left.
     pub(crate) fn restart(self) -> Self {
-        let Self { folder, trouble, answers, activator } = self;
-        drop(activator);
-        trouble.none();
-        let activator = open(folder.path(), &trouble, &answers, settings(ShellJobs::Allowed, None));
-        Self { folder, trouble, answers, activator }
+        self.restart_with(settings(ShellJobs::Allowed, None))
     }
 
     pub(crate) fn root(&self) -> PathBuf {
@@ -228,9 +237,9 @@ fn cache(state: &Path) -> Cache {
     Cache::open(state, 1 << 30, BTreeSet::new()).unwrap()
 }
 
-fn settings(shell_jobs: ShellJobs, systemd_bus: Option<String>) -> HostSettings {
-    let clock = Arc::new(Timestamp::default);
-    HostSettings { shell_jobs, clock, systemd_bus }
+pub(crate) fn settings(shell_jobs: ShellJobs, systemd_bus: Option<String>) -> HostSettings {
+    let clock = Arc::new(|| Timestamp::from_unix_millis(1_800_000_000_000));
+    HostSettings { shell_jobs, clock, systemd_bus, container_sockets: Vec::new(), reach: None }
 }
 
 fn open(
@@ -252,6 +261,7 @@ fn open(
         checks: Arc::clone(answers) as Arc<dyn CheckRunner>,
         steps: Arc::clone(trouble) as Arc<dyn Steps>,
         settings,
+        nixos: None,
     };
     Activator::open(setup).unwrap().0
 }
@@ -283,5 +293,6 @@ pub(crate) fn failure(outcome: &ActivationOutcome) -> (String, bool) {
     match outcome {
         ActivationOutcome::Failed { reason, changed, .. } => (reason.clone(), *changed),
         ActivationOutcome::Complete { .. } => ("complete".to_owned(), false),
+        ActivationOutcome::Deferred { .. } => ("deferred".to_owned(), true),
     }
 }

@@ -22,6 +22,10 @@ pub enum ResourceKind {
     SystemdUnit,
     /// A package of the distribution.
     Package,
+    /// A container of Docker or Podman.
+    Container,
+    /// Files of systemd-networkd.
+    NetworkConfig,
     /// A kind this build does not know: version skew.
     #[serde(other)]
     Unknown,
@@ -39,6 +43,8 @@ impl ResourceKind {
             Self::ShellJob => "shell-job",
             Self::SystemdUnit => "systemd-unit",
             Self::Package => "package",
+            Self::Container => "container",
+            Self::NetworkConfig => "network-config",
             Self::Unknown => "unknown",
         }
     }

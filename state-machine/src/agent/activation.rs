@@ -48,12 +48,19 @@ impl AgentCore {
     /// Begins or goes on; activating is idempotent.
     pub(super) fn activate(&mut self, step: &mut Step<'_>, id: &RolloutId) {
         let Some(plan) = self.tracks.get(id).and_then(|track| track.plan.as_ref()) else { return };
-        let (closure, policy) = (plan.entry.closure.clone(), &plan.header.policy);
+        let (closure, checks) = (plan.entry.closure.clone(), plan.entry.checks);
+        let policy = &plan.header.policy;
         let (timeout_secs, await_timeout_secs) =
             (policy.activation_timeout_secs, policy.await_timeout_secs);
         self.stop_probes(step);
         let rollout_id = id.clone();
-        step.push(AgentEffect::Activate { rollout_id, closure, timeout_secs, await_timeout_secs });
+        step.push(AgentEffect::Activate {
+            rollout_id,
+            closure,
+            checks,
+            timeout_secs,
+            await_timeout_secs,
+        });
     }
 
     pub(super) fn lease_lapsed(&mut self, step: &mut Step<'_>, id: &RolloutId) {

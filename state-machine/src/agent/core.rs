@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use wavegate_proto::event::{Event, JournalEntry};
-use wavegate_proto::ids::{BootId, ClosureId, HostName, RolloutId};
+use wavegate_proto::ids::{BlobId, BootId, ClosureId, HostName, RolloutId};
 use wavegate_proto::record::HostRecord;
 use wavegate_proto::time::Now;
 use wavegate_proto::wire::agent::Rejected;
@@ -208,12 +208,16 @@ impl AgentCore {
         &self.activated
     }
 
-    /// The closures that must stay in the cache: those of rollouts held, current and prior.
-    pub fn closures_in_use(&self) -> impl Iterator<Item = &ClosureId> {
+    /// The closure documents that must stay in the cache: those of rollouts held, current and prior, and
+    /// those with the probes of store paths.
+    pub fn documents_in_use(&self) -> impl Iterator<Item = BlobId> {
         let held = self.tracks.values().flat_map(|track| {
             let record = &track.record;
-            [Some(&record.target_closure), record.prior_closure.as_ref()]
+            let checks = track.plan.as_ref().and_then(|plan| plan.entry.checks);
+            let prior = record.prior_closure.as_ref().and_then(ClosureId::blob);
+            [record.target_closure.blob(), prior, checks]
         });
-        held.chain([self.current.as_ref()]).flatten()
+        let current = self.current.as_ref().and_then(ClosureId::blob);
+        held.chain([current]).flatten()
     }
 }

@@ -4,7 +4,7 @@
 //! Not here: performing them (the agent's shell), requests and heartbeats, which the shell pulls.
 
 use wavegate_proto::event::JournalEntry;
-use wavegate_proto::ids::{ClosureId, JournalId, RolloutId, Seq};
+use wavegate_proto::ids::{BlobId, ClosureId, JournalId, RolloutId, Seq};
 use wavegate_proto::wire::agent::{Rejected, ResourceRef, RolloutProof};
 
 use super::input::{Activated, Answer, Meta, ProbeSchedule, Written};
@@ -73,6 +73,8 @@ pub enum AgentEffect {
         rollout_id: RolloutId,
         /// What to activate.
         closure: ClosureId,
+        /// With a store path: the closure document with its probes.
+        checks: Option<BlobId>,
         /// How long it may take, in seconds, without waiting for other hosts.
         timeout_secs: u64,
         /// How long it may wait for resources of other hosts, in seconds.
@@ -99,6 +101,8 @@ pub enum AgentEffect {
         rollout_id: RolloutId,
         /// The closure they belong to.
         closure: ClosureId,
+        /// With a store path: the closure document that holds them.
+        checks: Option<BlobId>,
         /// The probes.
         probes: Vec<ProbeSchedule>,
     },

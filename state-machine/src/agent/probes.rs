@@ -77,6 +77,7 @@ impl AgentCore {
                 })
         };
         let (closure, is_known) = (track.record.target_closure.clone(), known(&track.record));
+        let checks = track.plan.as_ref().and_then(|plan| plan.entry.checks);
         if !is_known && !self.append(step, id, Event::ProbeTopology { probes: declared }) {
             return;
         }
@@ -87,7 +88,7 @@ impl AgentCore {
             heard: BTreeSet::new(),
             failing: BTreeMap::new(),
         });
-        step.push(AgentEffect::StartProbes { rollout_id: id.clone(), closure, probes });
+        step.push(AgentEffect::StartProbes { rollout_id: id.clone(), closure, checks, probes });
     }
 
     pub(super) fn stop_probes(&mut self, step: &mut Step<'_>) {

@@ -38,7 +38,13 @@ fn a_dispatch_is_acknowledged_with_what_runs_now_and_starts_when_accepted() {
     let (timeout_secs, await_timeout_secs) = (900, 3600);
     assert_eq!(
         host.take_told(),
-        [AgentEffect::Activate { rollout_id, closure, timeout_secs, await_timeout_secs }]
+        [AgentEffect::Activate {
+            rollout_id,
+            closure,
+            checks: None,
+            timeout_secs,
+            await_timeout_secs
+        }]
     );
 }
 

@@ -192,15 +192,16 @@ fn an_attempt_that_was_made_before_is_rejected() {
 #[test]
 fn the_cache_keeps_what_is_held_what_runs_and_where_to_go_back() {
     let mut host = Host::new();
-    assert_eq!(host.core.closures_in_use().count(), 0);
+    assert_eq!(host.core.documents_in_use().count(), 0);
     host.current = Some(closure("before"));
     let r1 = release("r1", 1, "a");
     host.offer(&r1, 1);
-    let in_use = |host: &Host| host.core.closures_in_use().cloned().collect::<Vec<_>>();
-    assert_eq!(in_use(&host), [closure("a"), closure("before"), closure("before")]);
+    let in_use = |host: &Host| host.core.documents_in_use().collect::<Vec<_>>();
+    let documents = |names: [&str; 3]| names.map(|name| closure(name).blob().unwrap());
+    assert_eq!(in_use(&host), documents(["a", "before", "before"]));
     host.post_all();
     host.activated(&r1);
-    assert_eq!(in_use(&host), [closure("a"), closure("before"), closure("a")]);
+    assert_eq!(in_use(&host), documents(["a", "before", "a"]));
 }
 
 /// The serial only rises, and is written once.

@@ -7,12 +7,14 @@
 
 mod account;
 mod check;
+mod container;
 mod dependency;
 mod directory;
 mod file;
 mod gate;
 mod group;
 mod keys;
+mod network_config;
 mod package;
 mod parse;
 mod path;
@@ -28,11 +30,15 @@ use crate::ids::BlobId;
 
 pub use account::{AccountGroupSpec, UserSpec};
 pub use check::Check;
+pub use container::{
+    ContainerMount, ContainerPort, ContainerSpec, PortProtocol, PullPolicy, RestartPolicy,
+};
 pub use dependency::Dependency;
 pub use directory::DirectorySpec;
 pub use file::{FileContent, FileSpec, MAX_INLINE_CONTENT_BYTES};
 pub use gate::{HealthGate, MAX_GATE_RETRIES, MAX_GATE_TIMEOUT_SECS};
 pub use group::ResourceGroupSpec;
+pub use network_config::NetworkConfigSpec;
 pub use package::PackageSpec;
 pub use parse::{BundleError, MAX_PROBES, MAX_RESOURCES};
 pub use path::{check_path, parse_mode};
@@ -82,6 +88,8 @@ impl Bundle {
             | ResourceSpec::ShellJob(_)
             | ResourceSpec::SystemdUnit(_)
             | ResourceSpec::Package(_)
+            | ResourceSpec::Container(_)
+            | ResourceSpec::NetworkConfig(_)
             | ResourceSpec::Unknown { .. } => None,
         })
     }

@@ -10,12 +10,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::artifact::bundle::account::{AccountGroupSpec, UserSpec};
+use crate::artifact::bundle::container::ContainerSpec;
 use crate::artifact::bundle::dependency::Dependency;
 use crate::artifact::bundle::directory::DirectorySpec;
 use crate::artifact::bundle::file::FileSpec;
 use crate::artifact::bundle::gate::HealthGate;
 use crate::artifact::bundle::group::ResourceGroupSpec;
 use crate::artifact::bundle::keys::{keys_of, missing, put, take};
+use crate::artifact::bundle::network_config::NetworkConfigSpec;
 use crate::artifact::bundle::package::PackageSpec;
 use crate::artifact::bundle::shell_job::ShellJobSpec;
 use crate::artifact::bundle::systemd_unit::SystemdUnitSpec;
@@ -51,6 +53,8 @@ impl Resource {
             | ResourceSpec::ResourceGroup(_)
             | ResourceSpec::ShellJob(_)
             | ResourceSpec::Package(_)
+            | ResourceSpec::Container(_)
+            | ResourceSpec::NetworkConfig(_)
             | ResourceSpec::Unknown { .. } => &[],
         };
         let here = self.depends_on.iter().filter_map(|dependency| match dependency {
@@ -80,6 +84,10 @@ pub enum ResourceSpec {
     SystemdUnit(SystemdUnitSpec),
     /// A package of the distribution.
     Package(PackageSpec),
+    /// A container of Docker or Podman.
+    Container(ContainerSpec),
+    /// Files of systemd-networkd.
+    NetworkConfig(NetworkConfigSpec),
     /// A kind, or a key of a known kind, that this build does not know.
     Unknown {
         /// The kind as written.
@@ -114,8 +122,17 @@ impl Holding {
 
 impl ResourceSpec {
     /// The kinds this build knows, as they are written.
-    pub const KINDS: [&str; 7] =
-        ["file", "directory", "user", "group", "shell-job", "systemd-unit", "package"];
+    pub const KINDS: [&str; 9] = [
+        "file",
+        "directory",
+        "user",
+        "group",
+        "shell-job",
+        "systemd-unit",
+        "package",
+        "container",
+        "network-config",
+    ];
 
     /// The kind.
     #[must_use]
@@ -128,6 +145,8 @@ impl ResourceSpec {
             Self::ShellJob(_) => ResourceKind::ShellJob,
             Self::SystemdUnit(_) => ResourceKind::SystemdUnit,
             Self::Package(_) => ResourceKind::Package,
+            Self::Container(_) => ResourceKind::Container,
+            Self::NetworkConfig(_) => ResourceKind::NetworkConfig,
             Self::Unknown { .. } => ResourceKind::Unknown,
         }
     }
@@ -152,6 +171,8 @@ impl ResourceSpec {
             "shell-job" => serde_json::from_value(value).map(Self::ShellJob),
             "systemd-unit" => serde_json::from_value(value).map(Self::SystemdUnit),
             "package" => serde_json::from_value(value).map(Self::Package),
+            "container" => serde_json::from_value(value).map(Self::Container),
+            "network-config" => serde_json::from_value(value).map(Self::NetworkConfig),
             _ => return Self::Unknown { reason: format!("unknown kind {kind:?}"), kind, keys },
         };
         parsed.unwrap_or_else(|error| Self::Unknown { kind, reason: error.to_string(), keys })
@@ -167,6 +188,8 @@ impl ResourceSpec {
             Self::ShellJob(spec) => keys_of(spec),
             Self::SystemdUnit(spec) => keys_of(spec),
             Self::Package(spec) => keys_of(spec),
+            Self::Container(spec) => keys_of(spec),
+            Self::NetworkConfig(spec) => keys_of(spec),
             Self::Unknown { keys, .. } => Ok(keys.clone()),
         }
     }
@@ -181,6 +204,12 @@ impl ResourceSpec {
             Self::User(spec) => vec![Holding::named(kind, &spec.name)],
             Self::AccountGroup(spec) => vec![Holding::named(kind, &spec.name)],
             Self::Package(spec) => vec![Holding::named(kind, &spec.name)],
+            Self::Container(spec) => vec![Holding::named(kind, &spec.name)],
+            // networkd reads all its files at once: there is one of this kind.
+            Self::NetworkConfig(spec) => {
+                let files = spec.paths().map(|(path, _)| Holding::path(ResourceKind::File, &path));
+                [Holding::named(kind, "systemd-networkd")].into_iter().chain(files).collect()
+            }
             Self::ShellJob(spec) => vec![Holding::named(kind, &spec.content().to_string())],
             Self::SystemdUnit(spec) => {
                 let folder = (!spec.drop_ins.is_empty())
