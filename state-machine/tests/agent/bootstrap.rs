@@ -79,7 +79,7 @@ fn g1_a_rollback_to_nothing_is_not_taken_from_a_snapshot() {
     assert_eq!(known.prior_closure, None);
     bootstraps(&mut host, &r1, known);
     host.probe(&r1, "http", ProbeOutcome::Fail);
-    host.advance(crate::plans::THRESHOLD_SECS);
+    host.advance(THRESHOLD_SECS);
     assert_eq!(host.last_kind(&r1), "rollback_failed");
     assert!(!host.take_told().iter().any(|e| matches!(e, AgentEffect::Rollback { .. })));
 }
