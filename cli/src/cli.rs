@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    ca, channels, events, host, hosts, init, key, log, plan, quarantine, release, rollout,
-    simulate, status, swarm, token, trust,
+    ca, channels, dag, drift, events, host, hosts, init, key, log, plan, quarantine, release,
+    rollout, simulate, status, swarm, token, trust,
 };
 use crate::demo;
 use crate::exit::Failure;
@@ -60,6 +60,11 @@ enum Command {
     /// One host: what it runs, and why it waits
     #[command(subcommand)]
     Host(host::HostCommand),
+    /// What is not as it should be, and on which hosts; exit code 1 when there is anything
+    Drift(drift::DriftArgs),
+    /// What waits for what: resources, hosts, and both across hosts
+    #[command(subcommand)]
+    Dag(dag::DagCommand),
     /// List channels
     Channels(channels::ChannelsArgs),
     /// Rollouts, their hosts and events
@@ -103,6 +108,8 @@ impl Cli {
             Command::Status(args) => status::run(&args, out),
             Command::Hosts(args) => hosts::run(&args, out),
             Command::Host(command) => host::run(&command, out),
+            Command::Drift(args) => return drift::run(&args, out),
+            Command::Dag(command) => dag::run(&command, out),
             Command::Channels(args) => channels::run(&args, out),
             Command::Rollout(command) => rollout::run(&command, out),
             Command::Quarantine(command) => quarantine::run(&command, out),

@@ -17,6 +17,8 @@ pub mod bundle_toml;
 
 pub mod release;
 
+pub mod dag;
+
 pub mod init;
 pub mod keys;
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use wavegate_proto::artifact::release_dir::signature_of;
 use wavegate_proto::signing::SignatureFile;
 use wavegate_proto::trust::TrustFile;
@@ -27,6 +28,7 @@ const FOLDER: &str = "trust";
 pub struct TrustStore {
     folder: PathBuf,
     chain: ArcSwap<TrustChain>,
+    rotated: Notify,
 }
 
 /// Why a version was not taken.
@@ -58,7 +60,7 @@ impl TrustStore {
                 "the trust file given is older than the version that was followed; that one holds"
             ),
         }
-        Ok(Self { folder, chain: ArcSwap::from_pointee(chain) })
+        Ok(Self { folder, chain: ArcSwap::from_pointee(chain), rotated: Notify::new() })
     }
 
     /// The versions, the one that holds among them.
@@ -77,8 +79,14 @@ impl TrustStore {
         if followed == Followed::New {
             keep(&self.folder, chain.current())?;
             self.chain.store(Arc::new(chain));
+            self.rotated.notify_one();
         }
         Ok(followed)
+    }
+
+    /// Returns when another version holds than at the last return. For one waiter.
+    pub async fn rotated(&self) {
+        self.rotated.notified().await;
     }
 }
 

@@ -21,6 +21,7 @@ pub mod enroll;
 
 pub mod duration;
 pub mod event;
+pub mod evidence;
 pub mod log_chain;
 pub mod record;
 pub mod wire;

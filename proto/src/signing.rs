@@ -54,6 +54,8 @@ pub enum ArtifactType {
     Rollout,
     /// A trust file.
     Trust,
+    /// A collector's report, see [`crate::evidence`].
+    Evidence,
 }
 
 impl ArtifactType {
@@ -64,6 +66,7 @@ impl ArtifactType {
             Self::Fleet => "fleet",
             Self::Rollout => "rollout",
             Self::Trust => "trust",
+            Self::Evidence => "evidence",
         }
     }
 }

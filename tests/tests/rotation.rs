@@ -1,16 +1,19 @@
 //! The fleet's keys are replaced twice. One host sleeps through both, and still takes the next release; the
-//! old key is worth nothing any more, and neither is an old trust file.
+//! old key is worth nothing any more, and neither is an old trust file. The authority of its certificates is
+//! replaced, too, while everything runs.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::fs;
 use std::process::Output;
 
 use serde_json::Value;
+use wavegate::client::Security;
 use wavegate_proto::ids::HostName;
 use wavegate_proto::wire::operator::{RolloutState, Status};
 use wavegate_tests::processes::agents::Agents;
 use wavegate_tests::processes::control_plane::ControlPlane;
 use wavegate_tests::processes::folder::{Content, Folder, Plan, Wave};
+use wavegate_tests::processes::reader::Reader;
 use wavegate_tests::processes::wait::{PATIENCE, until};
 
 const HOSTS: usize = 3;
@@ -18,21 +21,24 @@ const HOSTS: usize = 3;
 struct Scene<'a> {
     folder: &'a Folder,
     control_plane: ControlPlane<'a>,
+    /// The folders of the operator's authority and certificate.
+    operator: (&'static str, &'static str),
 }
+
+const OPERATOR: (&str, &str) = ("fleet/ca", "fleet/certs");
 
 impl Scene<'_> {
     /// Runs `wavegate` with the operator's connection.
     fn operator(&self, args: &[&str]) -> Output {
-        let connection = [
-            "--url",
-            &self.control_plane.url,
-            "--ca",
-            "fleet/ca/ca.pem",
-            "--cert",
-            "fleet/certs/operator-admin.pem",
-            "--key",
-            "fleet/certs/operator-admin.key",
+        let (ca, certs) = self.operator;
+        let files = [
+            format!("{ca}/ca.pem"),
+            format!("{certs}/operator-admin.pem"),
+            format!("{certs}/operator-admin.key"),
         ];
+        let [ca, cert, key] = &files;
+        let url = &self.control_plane.url;
+        let connection = ["--url", url, "--ca", ca, "--cert", cert, "--key", key];
         self.folder.wavegate(&[args, &connection].concat())
     }
 
@@ -114,7 +120,7 @@ fn s3_keys_are_rotated_twice_and_a_host_that_slept_through_both_takes_the_next_r
     folder.plan(&Plan { waves, ..Plan::default() });
     let control_plane = ControlPlane::start(&folder);
     let mut agents = Agents::start(&folder, &control_plane.url);
-    let mut scene = Scene { folder: &folder, control_plane };
+    let mut scene = Scene { folder: &folder, control_plane, operator: OPERATOR };
     folder.release(1, Content::Healthy);
     scene.control_plane.publish(1);
     scene.expect_rollout("stable@r1", 3);
@@ -184,7 +190,7 @@ fn two_must_sign_and_the_kill_switch_stops_what_was_signed_before() {
     folder.plan(&Plan { waves, ..Plan::default() });
     let control_plane = ControlPlane::start(&folder);
     let _agents = Agents::start(&folder, &control_plane.url);
-    let scene = Scene { folder: &folder, control_plane };
+    let scene = Scene { folder: &folder, control_plane, operator: OPERATOR };
     folder.release(1, Content::Healthy);
     scene.control_plane.publish(1);
     scene.expect_rollout("stable@r1", 1);
@@ -237,4 +243,94 @@ fn two_must_sign_and_the_kill_switch_stops_what_was_signed_before() {
     scene.expect_rollout("stable@r3", 1);
     assert_eq!(scene.status().alarms.release_untrusted, None);
     scene.expect_trust(&host, 3);
+}
+
+/// The next version of the trust file, believed by what holds and by itself.
+fn rotate_authorities(scene: &Scene<'_>, version: u64, authorities: &[&str]) {
+    let current = match version {
+        2 => "fleet/trust.json".to_owned(),
+        later => format!("fleet/trust-{}.json", later - 1),
+    };
+    let mut rotate = vec!["trust", "rotate", &current, "--key", "fleet/keys/release.key"];
+    rotate.extend(authorities.iter().flat_map(|ca| ["--ca", *ca]));
+    scene.folder.succeeds(&rotate);
+    scene.accepted(&["trust", "publish", &format!("fleet/trust-{version}.json")]);
+    for host in &scene.folder.hosts {
+        scene.expect_trust(host, version);
+    }
+}
+
+/// A second authority beside the first, with a certificate of each kind but those of hosts.
+fn second_authority(folder: &Folder) {
+    folder.succeeds(&["ca", "init", "fleet/ca-2", "--fleet", "demo"]);
+    let place = ["--ca", "fleet/ca-2", "--out", "fleet/certs-2"];
+    folder.succeeds(&[&["ca", "intermediate"][..], &place].concat());
+    folder.succeeds(&[&["ca", "issue", "control-plane", "localhost"][..], &place].concat());
+    folder.succeeds(&[&["ca", "issue", "operator", "admin"][..], &place].concat());
+}
+
+#[test]
+fn the_authority_is_replaced_while_everything_runs() {
+    let folder = Folder::new(2);
+    let waves = vec![Wave { name: "all", hosts: Vec::new(), soak_secs: 1 }];
+    folder.plan(&Plan { waves, ..Plan::default() });
+    // Certificates of hosts are renewed after 20 to 23 s.
+    let control_plane = ControlPlane::start_issuing(&folder, "30s");
+    let mut agents = Agents::start_by_tokens(&folder, &control_plane.url);
+    let mut scene = Scene { folder: &folder, control_plane, operator: OPERATOR };
+    folder.release(1, Content::Healthy);
+    scene.control_plane.publish(1);
+    scene.expect_rollout("stable@r1", 2);
+
+    second_authority(&folder);
+    rotate_authorities(&scene, 2, &["fleet/ca/ca.pem", "fleet/ca-2/ca.pem"]);
+    for file in ["issuer.pem", "issuer.key", "control-plane.pem", "control-plane.key"] {
+        fs::copy(folder.path(format!("certs-2/{file}")), folder.path(format!("certs/{file}")))
+            .unwrap();
+    }
+    scene.control_plane.look_again();
+    let security = |ca: &str, certs: &str| Security::Tls {
+        ca: folder.path(ca).join("ca.pem"),
+        identity: Some((
+            folder.path(certs).join("operator-admin.pem"),
+            folder.path(certs).join("operator-admin.key"),
+        )),
+    };
+    // Shown by the new certificate alone; and who has the old one is still let in.
+    scene.operator = ("fleet/ca-2", "fleet/certs-2");
+    until("the new certificate", PATIENCE, || {
+        let said = scene.operator(&["status"]);
+        said.status.success().then_some(()).ok_or_else(|| format!("{said:?}"))
+    });
+    let old = Reader::with(&scene.control_plane.url, security("ca-2", "certs"));
+    old.get::<Status>("/v1/status").unwrap();
+    let new_roots = fs::read_to_string(folder.path("certs-2/issuer.pem")).unwrap();
+    for host in &folder.hosts {
+        let chain = folder.agent_state(host).join("identity/host.pem");
+        until(&format!("{host} to have a certificate of the new authority"), PATIENCE, || {
+            let chain = fs::read_to_string(&chain).map_err(|error| error.to_string())?;
+            chain.contains(new_roots.trim()).then_some(()).ok_or(chain)
+        });
+    }
+
+    // The old authority goes. A connection that was opened with its certificate is cut.
+    rotate_authorities(&scene, 3, &["fleet/ca-2/ca.pem"]);
+    until("the old certificate to be refused", PATIENCE, || {
+        match old.get::<Status>("/v1/status") {
+            Ok(_) => Err("it is let in".to_owned()),
+            Err(_) => Ok(()),
+        }
+    });
+    assert!(old.get::<Status>("/v1/status").is_err());
+
+    // What is on the disks is the first version still.
+    agents.kill_9(&folder.hosts[0]);
+    scene.control_plane.kill_9();
+    scene.control_plane.start_again();
+    agents.start_again(&folder.hosts[0]);
+    folder.release(2, Content::Healthy);
+    scene.accepted(&["release", "publish", "fleet/releases/2"]);
+    scene.expect_rollout("stable@r2", 2);
+    assert!(old.get::<Status>("/v1/status").is_err());
+    agents.expect_running();
 }

@@ -10,7 +10,7 @@ use wavegate_proto::artifact::bundle::Bundle;
 use wavegate_proto::event::FailureClass;
 use wavegate_proto::wire::agent::ResourceRef;
 
-use crate::resources::engine::Limits;
+use crate::resources::engine::{Direction, Limits};
 use crate::resources::error::ResourceError;
 
 /// How an activation or a rollback ended.
@@ -56,6 +56,7 @@ impl From<ResourceError> for Failure {
 pub(super) struct Order {
     /// The closure's document. `None` for store paths, and on the way back to nothing.
     pub(super) bundle: Option<Arc<Bundle>>,
+    pub(super) direction: Direction,
     pub(super) limits: Limits,
     pub(super) satisfied: watch::Receiver<BTreeSet<ResourceRef>>,
 }

@@ -39,6 +39,7 @@ impl BundleBackend<'_> {
         let pass = Pass {
             bundle: Arc::clone(&bundle),
             charge: charge.clone(),
+            direction: order.direction,
             limits: order.limits,
             satisfied: order.satisfied,
             only: None,

@@ -12,7 +12,7 @@ use wavegate_proto::wire::resource::Actor;
 
 use super::{Activator, Failure};
 use crate::resources::change::PassKind;
-use crate::resources::engine::{Limits, Pass};
+use crate::resources::engine::{Direction, Limits, Pass};
 use crate::resources::error::{Doing as _, ResourceError};
 use crate::resources::plan::{Planned, looking};
 use crate::resources::status::Charge;
@@ -56,6 +56,7 @@ impl Activator {
         let pass = Pass {
             bundle: Arc::clone(&bundle),
             charge: charge.clone(),
+            direction: Direction::Back,
             limits: LIMITS,
             satisfied: self.satisfied.subscribe(),
             only,

@@ -20,6 +20,7 @@ use wavegate_proto::event::FailureClass;
 use wavegate_proto::ids::{ClosureId, ResourceId};
 use wavegate_proto::wire::agent::ResourceRef;
 use wavegate_proto::wire::resource::{Actor, ActorSource};
+use wavegate_state_machine::agent::OneWay;
 
 pub use backend::{ActivationOutcome, Failure};
 
@@ -28,7 +29,7 @@ use crate::current::Current;
 use crate::probes::CheckRunner;
 use crate::resources::change::PassKind;
 use crate::resources::drift::{Correction, Corrections, Finding};
-use crate::resources::engine::{Engine, Limits};
+use crate::resources::engine::{Direction, Engine, Limits};
 use crate::resources::error::{Doing as _, ResourceError};
 use crate::resources::host::{Host, HostSettings, OpenHostError};
 use crate::resources::status::{Charge, StatusChange, Statuses};
@@ -133,7 +134,7 @@ impl Activator {
         limits: Limits,
     ) -> ActivationOutcome {
         let _alone = self.busy.lock().await;
-        self.switch(Some(closure), bundle, limits).await
+        self.switch(Some(closure), bundle, (Direction::Forward, limits)).await
     }
 
     /// Goes back to `prior`, by its own identity; its document must be in the cache. `None`: to
@@ -150,7 +151,21 @@ impl Activator {
                 Err(error) => return self.untouched("prior-missing", &error.to_string()),
             },
         };
-        self.switch(prior, bundle, limits).await
+        self.switch(prior, bundle, (Direction::Back, limits)).await
+    }
+
+    /// What was begun on this host that cannot be undone.
+    #[must_use]
+    pub fn one_way(&self) -> OneWay {
+        self.host.one_way().standing()
+    }
+
+    /// `bundle` has converged: going back leads to it from now on.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn settle_one_way(&self, bundle: &Bundle) -> io::Result<()> {
+        self.host.one_way().settle(bundle)
     }
 
     /// Looks at every resource of `bundle`; changes nothing on the host.
@@ -179,10 +194,11 @@ impl Activator {
         &self,
         target: Option<&ClosureId>,
         bundle: Option<Arc<Bundle>>,
-        limits: Limits,
+        (direction, limits): (Direction, Limits),
     ) -> ActivationOutcome {
-        let order = Order { bundle, limits, satisfied: self.satisfied.subscribe() };
+        let order = Order { bundle, direction, limits, satisfied: self.satisfied.subscribe() };
         self.host.mark().begin();
+        self.host.one_way().begin_pass();
         let done = match target {
             Some(ClosureId::StorePath(_)) => StorePathBackend.bring_about(order).await,
             Some(ClosureId::Bundle(_)) | None => {
@@ -208,6 +224,9 @@ impl Activator {
         let changed = self.host.mark().changed();
         if let Err(error) = self.host.mark().end(PassKind::Activation) {
             tracing::warn!(%error, "mark of a change not cleared");
+        }
+        if !changed && let Err(error) = self.host.one_way().nothing_was_begun() {
+            tracing::warn!(%error, "one-way steps that were not begun stay on their list");
         }
         let Failure { class, reason, detail } = failure;
         ActivationOutcome::Failed { class, reason, changed, detail }

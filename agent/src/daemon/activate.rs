@@ -46,6 +46,8 @@ pub(super) async fn activate(
         }
     }
     // The reducer is gone only when the agent stops; the journal then says what to do next.
+    let one_way = AgentInput::OneWay(shell.activator.one_way());
+    let _stopped = shell.inbox.tell(one_way).await;
     let _stopped = shell.inbox.tell(AgentInput::ActivationEnded { rollout_id, outcome }).await;
 }
 
@@ -79,6 +81,22 @@ async fn try_activate(shell: &Shell, closure: &ClosureId, limits: Limits) -> Act
 
 fn failed(class: FailureClass, reason: String, detail: String, changed: bool) -> ActivationOutcome {
     ActivationOutcome::Failed { class, reason, exit_code: None, stderr_tail: Some(detail), changed }
+}
+
+/// The closure has converged: what was begun on the way to it no longer stands in the way of going back.
+/// What cannot be written down now is done at the next start; until then going back is refused for nothing.
+pub(super) fn settle_one_way(shell: &Shell, closure: &ClosureId) {
+    let settled = match shell.bundle(closure) {
+        Ok(Some(bundle)) => {
+            let settled = tokio::task::block_in_place(|| shell.activator.settle_one_way(&bundle));
+            settled.map_err(|e| e.to_string())
+        }
+        Ok(None) => Err("its document is not at hand".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = settled {
+        tracing::error!(%closure, error, "degraded: one-way steps not settled");
+    }
 }
 
 /// Makes the prior closure run again.

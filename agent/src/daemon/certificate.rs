@@ -53,16 +53,13 @@ pub(super) struct OwnCertificate {
 
 impl OwnCertificate {
     /// Reads it for the first time.
-    pub(super) fn read(
-        settings: &Settings,
-        trust: &TrustFile,
-    ) -> Result<(Self, Credentials), CertificateError> {
+    pub(super) fn read(settings: &Settings, trust: &TrustFile) -> Result<Self, CertificateError> {
         let (cert, key) = (settings.cert.clone(), settings.key.clone());
         let ca = settings.ca.clone();
         let seen = hash(&cert, &key, ca.as_deref());
         let credentials = Credentials::read(ca.as_deref(), trust, &cert, &key)?;
         let identity = Identity::of_certificate(credentials.leaf())?;
-        let own = Self {
+        Ok(Self {
             life: life(&credentials)?,
             cert,
             key,
@@ -76,27 +73,46 @@ impl OwnCertificate {
             jitter: Jitter::of(fastrand::u64(..)),
             fetched: None,
             seen,
-        };
-        Ok((own, credentials))
+        })
     }
 
-    /// Whom this host believes, and by which clock, once that is known: `credentials` from then on, and
-    /// those that come after them.
+    /// Whom this host believes, and by which clock, once that is known.
     pub(super) fn judge_by(
         &mut self,
         trust: &TrustFile,
         clock: &FloorClock,
-        credentials: Credentials,
     ) -> Result<Credentials, CertificateError> {
         if trust.version > self.trust.version {
             self.followed.clone_from(&trust.ca_pem);
         }
         (self.trust, self.clock) = (trust.clone(), clock.clone());
-        self.judged(credentials)
+        self.credentials()
     }
 
-    fn judged(&self, credentials: Credentials) -> Result<Credentials, CertificateError> {
-        Ok(credentials.trusting(&self.followed)?.judged_by(&self.clock))
+    /// What lies on the disk now, if it is still this host's.
+    fn credentials(&self) -> Result<Credentials, CertificateError> {
+        let read = Credentials::read(self.ca.as_deref(), &self.trust, &self.cert, &self.key)?;
+        let identity = Identity::of_certificate(read.leaf())?;
+        if identity != self.identity {
+            let named = format!("{} of fleet {}", identity.host, identity.fleet);
+            return Err(CertificateError::Other(named));
+        }
+        Ok(read.trusting(&self.followed)?.judged_by(&self.clock))
+    }
+
+    /// Believes the authorities of a newer version of the trust file from the next request on; says
+    /// whether `trust` is one. What cannot be used is told once.
+    pub(super) fn follow(
+        &mut self,
+        control_plane: &ControlPlane,
+        trust: &TrustFile,
+    ) -> Result<bool, CertificateError> {
+        if trust.version <= self.trust.version {
+            return Ok(false);
+        }
+        let credentials = self.judge_by(trust, &self.clock.clone())?;
+        control_plane.use_credentials(&credentials)?;
+        Ok(true)
     }
 
     pub(super) fn identity(&self) -> &Identity {
@@ -129,13 +145,7 @@ impl OwnCertificate {
             return Ok(false);
         }
         self.seen = hash;
-        let read = Credentials::read(self.ca.as_deref(), &self.trust, &self.cert, &self.key)?;
-        let credentials = self.judged(read)?;
-        let identity = Identity::of_certificate(credentials.leaf())?;
-        if identity != self.identity {
-            let named = format!("{} of fleet {}", identity.host, identity.fleet);
-            return Err(CertificateError::Other(named));
-        }
+        let credentials = self.credentials()?;
         let life = life(&credentials)?;
         control_plane.use_credentials(&credentials)?;
         (self.life, self.fetched) = (life, fetched);

@@ -36,6 +36,10 @@ impl Actor {
                 let limits = activate::limits(timeout_secs, timeout_secs);
                 self.spawn(activate::roll_back(shell, rollout_id, to, limits));
             }
+            AgentEffect::SettleOneWay { closure } => {
+                // Before anything that comes later can begin a step.
+                activate::settle_one_way(&shell, &closure);
+            }
             AgentEffect::StartProbes { rollout_id, closure, probes: _ } => {
                 self.probes = Some(probing::start(shell, rollout_id, closure));
             }

@@ -31,7 +31,6 @@ mod memory;
 
 pub use lock::LOCK_FILE;
 pub(crate) use lock::{LockError, StateLock};
-pub(crate) use start::read_trust;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +52,7 @@ use crate::config::Settings;
 use crate::enroll::join::join_when_missing;
 use crate::exit::{Exit, Failure};
 use crate::resources::status::StatusChange;
+use crate::trust::read_pinned;
 
 /// How long workers may take to end once the reducer has.
 const END_TIME: Duration = Duration::from_secs(2);
@@ -63,9 +63,9 @@ const END_TIME: Duration = Duration::from_secs(2);
 /// # Errors
 /// When it cannot start, or must not go on; the failure says with which exit code.
 pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Failure> {
-    let trusted = read_trust(&settings.trust)?;
+    let trusted = read_pinned(&settings.trust).map_err(|e| Failure::new(Exit::Usage, e))?;
     tokio::select! {
-        joined = join_when_missing(settings, &trusted) => joined?,
+        joined = join_when_missing(settings, trusted.trust()) => joined?,
         () = stop.cancelled() => return Ok(()),
     }
     let found = tokio::task::block_in_place(|| start::start(settings))?;

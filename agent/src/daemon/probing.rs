@@ -49,7 +49,7 @@ async fn run(shell: Arc<Shell>, rollout_id: RolloutId, closure: ClosureId) {
             name: report.name,
             outcome: report.outcome,
             reason: report.reason,
-            sub_results: Vec::new(),
+            sub_results: report.sub_results,
         };
         if shell.inbox.tell(input).await.is_err() {
             return;

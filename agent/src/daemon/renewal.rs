@@ -57,6 +57,12 @@ pub(super) async fn run(shell: &Shell, mut own: OwnCertificate) -> Result<(), St
 }
 
 async fn look(shell: &Shell, own: &mut OwnCertificate) -> Result<(), RenewalError> {
+    if own.follow(&shell.control_plane, shell.trust().trust())? {
+        tracing::info!(
+            version = own.trust().version,
+            "the authorities of the trust file are in use"
+        );
+    }
     take_up(shell, own, None)?;
     if !own.renews {
         return Ok(());

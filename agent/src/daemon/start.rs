@@ -21,7 +21,7 @@ use super::lock::{LockError, StateLock};
 use super::plan::verify_history;
 use crate::activation::{Activator, live_setup};
 use crate::cache::Cache;
-use crate::client::{ControlPlane, Credentials};
+use crate::client::ControlPlane;
 use crate::clock::{self, FloorClock};
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
@@ -65,7 +65,7 @@ fn usage(error: impl std::fmt::Display) -> Failure {
 /// Opens everything.
 pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     let pinned = trust::read_pinned(&settings.trust).map_err(usage)?;
-    let (mut certificate, credentials) = identify(settings, pinned.trust())?;
+    let mut certificate = identify(settings, pinned.trust())?;
     let identity = certificate.identity().clone();
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -82,7 +82,7 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     let clock = FloorClock::new(TimeFloor::new(floor));
     warn_of_the_clock(&clock);
     let trust = trust::restore(&mut journal, pinned, clock.wall()).map_err(journal_failure)?;
-    let credentials = certificate.judge_by(trust.trust(), &clock, credentials).map_err(failed)?;
+    let credentials = certificate.judge_by(trust.trust(), &clock).map_err(failed)?;
     let control_plane = ControlPlane::new(&settings.url, &credentials).map_err(usage)?;
     let stored = journal.load().map_err(journal_failure)?;
     let cache = open_cache(settings, &stored)?;
@@ -118,23 +118,15 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
     })
 }
 
-pub(crate) fn read_trust(path: &Path) -> Result<TrustFile, Failure> {
-    let bytes = std::fs::read(path).map_err(|e| usage(format!("read {}: {e}", path.display())))?;
-    TrustFile::parse(&bytes).map_err(|e| usage(format!("read {}: {e}", path.display())))
-}
-
 /// Who we are, and how we prove it.
-fn identify(
-    settings: &Settings,
-    trust: &TrustFile,
-) -> Result<(OwnCertificate, Credentials), Failure> {
+fn identify(settings: &Settings, trust: &TrustFile) -> Result<OwnCertificate, Failure> {
     if !settings.cert.exists() {
         let cert = settings.cert.display();
         return Err(usage(format!("start: there is no certificate at {cert}"))
             .hint("join the fleet with --token-file, or give --cert and --key"));
     }
     require_private_key(&settings.key)?;
-    let (certificate, credentials) = OwnCertificate::read(settings, trust).map_err(usage)?;
+    let certificate = OwnCertificate::read(settings, trust).map_err(usage)?;
     let identity = certificate.identity();
     if identity.fleet != trust.fleet {
         let message = format!(
@@ -143,7 +135,7 @@ fn identify(
         );
         return Err(usage(message).hint("give the trust file and the certificate of one fleet"));
     }
-    Ok((certificate, credentials))
+    Ok(certificate)
 }
 
 fn warn_of_the_clock(clock: &FloorClock) {
@@ -186,6 +178,7 @@ fn restore(
         activated: stored.activated,
         rejected: stored.rejected,
         current,
+        one_way: activator.one_way(),
     })
 }
 

@@ -4,8 +4,8 @@ use std::io::Write as _;
 
 use super::{join, key};
 use crate::config::{EnrollArgs, RunArgs, Settings};
-use crate::daemon::read_trust;
 use crate::exit::{Exit, Failure};
+use crate::trust::read_pinned;
 
 /// Joins once, by the token of the command line, and says what came of it.
 ///
@@ -25,8 +25,8 @@ pub async fn enroll(args: &EnrollArgs) -> Result<(), Failure> {
                 .hint("an operator mints one: wavegate token mint --host NAME"));
         }
     };
-    let trust = read_trust(&settings.trust)?;
-    let joined = join::attempt(&settings, &trust, &token).await?;
+    let pinned = read_pinned(&settings.trust).map_err(|e| Failure::new(Exit::Usage, e))?;
+    let joined = join::attempt(&settings, pinned.trust(), &token).await?;
     let identity = joined.map_err(|error| join::refused(&error))?;
     say(&format!(
         "joined fleet {} as {}: {}\n",

@@ -41,6 +41,7 @@ fn is_write(effect: &AgentEffect) -> bool {
         | AgentEffect::Unreject(_) => true,
         AgentEffect::Activate { .. }
         | AgentEffect::Rollback { .. }
+        | AgentEffect::SettleOneWay { .. }
         | AgentEffect::StartProbes { .. }
         | AgentEffect::StopProbes
         | AgentEffect::HeartbeatNow
@@ -72,6 +73,7 @@ fn write(db: &Transaction<'_>, effect: &AgentEffect) -> Result<(), JournalError>
         AgentEffect::Unreject(rejected) => unreject(db, rejected),
         AgentEffect::Activate { .. }
         | AgentEffect::Rollback { .. }
+        | AgentEffect::SettleOneWay { .. }
         | AgentEffect::StartProbes { .. }
         | AgentEffect::StopProbes
         | AgentEffect::HeartbeatNow

@@ -1,8 +1,9 @@
-//! Asking whether the host is healthy: over HTTP, over TCP, or by running a program.
+//! Asking whether the host is healthy: over HTTP, over TCP, by running a program, or by a signed report.
 //!
 //! A check that cannot be made is a failed check with a reason; there is no third outcome.
 //! Not here: what a result counts for (the agent's decisions), gates of resources (`resources`).
 
+mod evidence;
 mod exec;
 mod http;
 pub mod scheduler;
@@ -15,7 +16,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use wavegate_proto::artifact::bundle::Check;
-use wavegate_proto::event::ProbeOutcome;
+use wavegate_proto::event::{ProbeOutcome, SubResult};
 
 pub use scheduler::{ProbeReport, Scheduler};
 
@@ -32,19 +33,21 @@ pub struct CheckResult {
     pub outcome: ProbeOutcome,
     /// Why not.
     pub reason: Option<String>,
+    /// The results of single controls, for evidence.
+    pub sub_results: Vec<SubResult>,
 }
 
 impl CheckResult {
     /// As expected.
     #[must_use]
     pub fn pass() -> Self {
-        Self { outcome: ProbeOutcome::Pass, reason: None }
+        Self { outcome: ProbeOutcome::Pass, reason: None, sub_results: Vec::new() }
     }
 
     /// Not as expected.
     #[must_use]
     pub fn fail(reason: impl Into<String>) -> Self {
-        Self { outcome: ProbeOutcome::Fail, reason: Some(reason.into()) }
+        Self { outcome: ProbeOutcome::Fail, reason: Some(reason.into()), sub_results: Vec::new() }
     }
 }
 
@@ -107,6 +110,15 @@ impl CheckRunner for LocalChecks {
                     let (root, keep_bytes) = (self.root.as_path(), MAX_OUTPUT_BYTES);
                     let program = Program { argv, env, root, user, timeout, keep_bytes };
                     exec::ask(program, *expect_exit).await
+                }
+                Check::Evidence { path, public_key, max_age_secs, controls } => {
+                    let wanted = evidence::Wanted {
+                        path,
+                        public_key,
+                        max_age_secs: *max_age_secs,
+                        controls,
+                    };
+                    within(timeout, evidence::ask(&self.root, wanted)).await
                 }
             }
         })

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use wavegate_proto::artifact::bundle::Probe;
-use wavegate_proto::event::ProbeOutcome;
+use wavegate_proto::event::{ProbeOutcome, SubResult};
 use wavegate_proto::ids::{ClosureId, ProbeName};
 use wavegate_proto::record::ProbeMode;
 
@@ -36,6 +36,8 @@ pub struct ProbeReport {
     pub outcome: ProbeOutcome,
     /// Why not.
     pub reason: Option<String>,
+    /// The results of single controls, for evidence.
+    pub sub_results: Vec<SubResult>,
 }
 
 /// The probes of one closure at work. Dropped, it stops them, and whatever they were running.
@@ -101,6 +103,7 @@ impl Repeated {
                 mode: self.probe.mode,
                 outcome: result.outcome,
                 reason: result.reason,
+                sub_results: result.sub_results,
             };
             if self.reports.send(report).await.is_err() {
                 return;

@@ -12,6 +12,7 @@ use super::error::ResourceError;
 use super::host::Host;
 use super::kind::{self, Removal};
 use super::owned::OwnedEntry;
+use super::ownership;
 use super::status::{Charge, Statuses};
 
 /// What to take away.
@@ -57,7 +58,22 @@ pub(crate) async fn collect(
             statuses.deleted(&entry.resource, entry.kind, charge, &describe(&removal, &entry));
         }
     }
-    Ok(())
+    match sweep {
+        Sweep::InTheWay | Sweep::Everything => Ok(()),
+        Sweep::Rest => give_folders_back(host, wanted).await,
+    }
+}
+
+/// Folders that the bundle does not name, and that stay because it puts something into them.
+async fn give_folders_back(host: &Arc<Host>, wanted: Vec<Holding>) -> Result<(), ResourceError> {
+    let mut folders = host.owned().entries();
+    folders.retain(|entry| {
+        let is_named = wanted.iter().any(|one| one.name == entry.path);
+        entry.kind == ResourceKind::Directory && !is_named
+    });
+    let host = Arc::clone(host);
+    let give_back = move || folders.iter().try_for_each(|f| ownership::give_back(&host, &f.path));
+    kind::on_thread(give_back).await
 }
 
 fn describe(removal: &Removal, entry: &OwnedEntry) -> String {

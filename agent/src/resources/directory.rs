@@ -19,6 +19,7 @@ use super::host::Host;
 use super::kind::{Kind, Observed, Removal, on_thread, put_back};
 use super::original::Original;
 use super::owned::OwnedEntry;
+use super::ownership;
 use super::place::{Found, Place};
 use super::root::{Attributes, Missing};
 use super::steps::Step;
@@ -55,7 +56,7 @@ fn attributes_of(host: &Host, spec: &DirectorySpec) -> Result<Attributes, Resour
 }
 
 fn observe(host: &Host, spec: &DirectorySpec) -> Result<Observed, ResourceError> {
-    let attributes = attributes_of(host, spec)?;
+    let attributes = ownership::wanted(host, &spec.path, attributes_of(host, spec)?);
     let folder = match host.root().folder(&spec.path) {
         Ok(Some(folder)) => folder,
         Ok(None) => return Ok(Observed::missing()),
@@ -78,19 +79,23 @@ fn reconcile(
     id: &ResourceId,
     spec: &DirectorySpec,
 ) -> Result<Operation, ResourceError> {
-    let wanted = attributes_of(host, spec)?;
+    let asked = attributes_of(host, spec)?;
+    let wanted = ownership::wanted(host, &spec.path, asked);
     let Some(folder) = host.root().folder(&spec.path)? else {
-        make(host, id, &host.root().place(&spec.path)?, wanted)?;
+        make(host, id, &host.root().place(&spec.path)?, (asked, wanted))?;
         return Ok(Operation::Create);
     };
     let act = ResourceError::io("look at", &spec.path);
     let stat = rustix::fs::fstat(&folder).doing(act)?;
     if wanted.match_stat(&stat) {
+        ownership::settle(host, &spec.path, asked)?;
         return Ok(Operation::None);
     }
     let save = |_| Ok(Original::folder(&stat));
     host.owned().claim(id, ResourceKind::Directory, &spec.path, save)?;
+    ownership::keep(host, &spec.path, (ResourceKind::Directory, Some(&stat)), asked)?;
     host.change(|| set_attributes(host, &folder, &spec.path, wanted))?;
+    ownership::settle(host, &spec.path, asked)?;
     Ok(Operation::Update)
 }
 
@@ -98,7 +103,7 @@ fn make(
     host: &Host,
     id: &ResourceId,
     place: &Place,
-    attributes: Attributes,
+    (asked, attributes): (Attributes, Attributes),
 ) -> Result<(), ResourceError> {
     let found = place.look()?;
     if !matches!(found, Found::Absent) {
@@ -106,7 +111,9 @@ fn make(
     }
     let save = |order| host.owned().saved().keep(place, &found, order);
     host.owned().claim(id, ResourceKind::Directory, place.path(), save)?;
-    host.change(|| host.make_folder(place, attributes))
+    ownership::keep(host, place.path(), (ResourceKind::Directory, None), asked)?;
+    host.change(|| host.make_folder(place, attributes))?;
+    ownership::settle(host, place.path(), asked)
 }
 
 fn set_attributes(
@@ -131,7 +138,7 @@ impl Missing for MakeParents<'_> {
         let folder = folder.try_clone().doing(ResourceError::io("make the folder", written))?;
         let place = Place::new(written.to_owned(), folder, name.to_owned());
         let attributes = Attributes { mode: PARENT_MODE, uid: None, gid: None };
-        match (make(self.host, self.id, &place, attributes), place.look()?) {
+        match (make(self.host, self.id, &place, (attributes, attributes)), place.look()?) {
             // Another resource that needs the same folder was faster.
             (Err(ResourceError::UnexpectedType { .. }), Found::Folder(_)) => Ok(()),
             (made, _) => made,

@@ -1,9 +1,11 @@
 //! Looks for what is no longer as the running bundle says, and puts it right where that is wanted.
 //!
-//! A correction that fails is tried again after 1 min * 2^n, at most 1 h; from then on it is stalled.
+//! A correction that fails is tried again after 1 min * 2^n, at most 1 h; from then on it is stalled. So is one that
+//! has to be made again and again: somebody else changes the same thing (a storm).
 //! Not here: when to look (the daemon's schedule), what is reported (its journal).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use wavegate_proto::artifact::bundle::{Bundle, OnDrift, Resource};
@@ -17,6 +19,7 @@ use super::engine::Engine;
 use super::error::ResourceError;
 use super::graph::Graph;
 use super::kind::{self, Observed};
+use super::rivals;
 use super::status::Charge;
 
 /// The wait after the first failed correction.
@@ -24,6 +27,13 @@ const FIRST_RETRY: Duration = Duration::from_secs(60);
 
 /// The longest wait.
 const LONGEST_RETRY: Duration = Duration::from_secs(3600);
+
+/// A resource that was corrected so often within [`STORM_WINDOW`] is not just corrected again: somebody else
+/// keeps changing it.
+pub const MAX_CORRECTIONS: usize = 5;
+
+/// The time in which corrections are counted.
+pub const STORM_WINDOW: Duration = Duration::from_secs(3600);
 
 /// What an observation of one resource showed.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,7 +89,7 @@ pub enum Correction {
         /// When to try again.
         retry_after: Timestamp,
     },
-    /// It could not be corrected, and not for the first few times.
+    /// It could not be corrected, and not for the first few times; or it was, and somebody keeps changing it.
     Stalled {
         /// Why.
         error: String,
@@ -121,10 +131,41 @@ impl Engine {
     }
 }
 
-/// Remembers which corrections failed, and how often in a row.
+/// Remembers which corrections failed, and how often in a row; which were done, and how often of late.
 #[derive(Debug, Default)]
 pub struct Corrections {
     failures: BTreeMap<ResourceId, (u32, Timestamp)>,
+    done: BTreeMap<ResourceId, Storm>,
+}
+
+/// The corrections of one resource of late.
+#[derive(Debug, Default)]
+struct Storm {
+    /// When, oldest first; at most one more than [`MAX_CORRECTIONS`].
+    at: VecDeque<Timestamp>,
+    /// How often in a row it had to wait.
+    waits: u32,
+    /// Until when it waits.
+    until: Option<Timestamp>,
+}
+
+impl Storm {
+    /// Corrections that are no longer of late do not count; nor do those that a clock set back has put in
+    /// the future.
+    fn forget_old(&mut self, now: Timestamp) {
+        let window = i64::try_from(STORM_WINDOW.as_secs()).unwrap_or(i64::MAX);
+        self.at.retain(|at| (0..window).contains(&now.secs_since(*at)));
+        if self.at.is_empty() {
+            *self = Self::default();
+        }
+    }
+
+    fn note(&mut self, now: Timestamp) {
+        self.at.push_back(now);
+        while self.at.len() > MAX_CORRECTIONS + 1 {
+            self.at.pop_front();
+        }
+    }
 }
 
 impl Corrections {
@@ -147,7 +188,7 @@ impl Corrections {
             let drift = findings.get(&resource.id).and_then(Finding::drift);
             let wrong = matches!(drift, Some(Drift::Missing | Drift::Changed));
             if !wrong {
-                self.failures.remove(&resource.id);
+                self.is_fine(engine, charge, resource, drift);
                 continue;
             }
             let correction = match resource.on_drift {
@@ -159,9 +200,20 @@ impl Corrections {
         Ok(corrections)
     }
 
+    /// Nothing has to be put right, though it may have been given up on before: it is as it should be.
+    fn is_fine(&mut self, e: &Engine, charge: &Charge, resource: &Resource, drift: Option<Drift>) {
+        let id = &resource.id;
+        let failed = self.failures.remove(id).is_some();
+        let stalled = self.done.get_mut(id).is_some_and(|storm| storm.until.take().is_some());
+        if (failed || stalled) && drift == Some(Drift::Ok) {
+            e.statuses.corrected(id, resource.spec.kind(), charge, Operation::None);
+        }
+    }
+
     /// Forgets that corrections of `id` failed: the next one is not put off.
     pub fn forget(&mut self, id: &ResourceId) {
         self.failures.remove(id);
+        self.done.remove(id);
     }
 
     async fn correct_one(
@@ -176,10 +228,14 @@ impl Corrections {
         if let Some((_, until)) = self.failures.get(id).filter(|(_, until)| *until > now) {
             return Correction::Waiting { until: *until };
         }
+        if let Some(put_off) = self.put_off(engine, charge, resource, now).await {
+            return put_off;
+        }
         match kind::reconcile(&engine.host, bundle, resource).await {
             Ok(operation) => {
                 self.failures.remove(id);
                 engine.statuses.corrected(id, kind, charge, operation);
+                self.done.entry(id.clone()).or_default().note(now);
                 Correction::Corrected { operation }
             }
             Err(error) => {
@@ -197,5 +253,40 @@ impl Corrections {
                 }
             }
         }
+    }
+
+    /// A resource that was corrected too often of late waits, 1 min * 2^n and at most 1 h, and is corrected once
+    /// after each wait. `None`: it may be corrected now.
+    async fn put_off(
+        &mut self,
+        engine: &Engine,
+        charge: &Charge,
+        resource: &Resource,
+        now: Timestamp,
+    ) -> Option<Correction> {
+        let (id, kind) = (&resource.id, resource.spec.kind());
+        let storm = self.done.get_mut(id)?;
+        storm.forget_old(now);
+        match storm.until {
+            Some(until) if until > now => return Some(Correction::Waiting { until }),
+            // The wait is over: once more, and the next time it waits again.
+            Some(_) => {
+                storm.until = None;
+                return None;
+            }
+            None if storm.at.len() <= MAX_CORRECTIONS => return None,
+            None => {}
+        }
+        let wait = (FIRST_RETRY * 2_u32.pow(storm.waits.min(6))).min(LONGEST_RETRY);
+        let retry_after = now.plus(wait);
+        storm.waits += 1;
+        storm.until = Some(retry_after);
+        let (host, looked_at) = (Arc::clone(&engine.host), resource.clone());
+        let seen = kind::on_thread(move || Ok(rivals::suspects(&host, &looked_at))).await;
+        let who = seen.unwrap_or_else(|error| error.to_string());
+        let error =
+            format!("stalled: corrected more than {MAX_CORRECTIONS} times within an hour; {who}");
+        engine.statuses.stalled(id, kind, charge, (&error, retry_after));
+        Some(Correction::Stalled { error, retry_after })
     }
 }

@@ -44,6 +44,15 @@ pub struct Limits {
     pub awaiting: Duration,
 }
 
+/// Where a pass leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// To a closure that a release wants: steps that cannot be undone are written down.
+    Forward,
+    /// Back, or to where the host is already.
+    Back,
+}
+
 /// One run over a bundle.
 #[derive(Debug, Clone)]
 pub struct Pass {
@@ -51,6 +60,8 @@ pub struct Pass {
     pub bundle: Arc<Bundle>,
     /// On whose behalf.
     pub charge: Charge,
+    /// Where it leads.
+    pub direction: Direction,
     /// How long it may take.
     pub limits: Limits,
     /// What other hosts have completed.
@@ -306,6 +317,7 @@ impl<'a> Run<'a> {
             checks: Arc::clone(&self.engine.checks),
             statuses: Arc::clone(&self.engine.statuses),
             charge: self.pass.charge.clone(),
+            direction: self.pass.direction,
             bundle: Arc::clone(&self.pass.bundle),
             resource: self.resource(position).clone(),
             ends_at: self.ends_at,

@@ -25,6 +25,7 @@ use super::host::Host;
 use super::kind::{Kind, Observed, Removal, on_thread, put_back};
 use super::original::digest;
 use super::owned::OwnedEntry;
+use super::ownership;
 use super::place::{Found, Place};
 use super::root::Attributes;
 use super::steps::Step;
@@ -112,7 +113,7 @@ fn digest_at(place: &Place) -> Result<Sha256Hash, ResourceError> {
 }
 
 pub(crate) fn observe(host: &Host, spec: &FileSpec) -> Result<Observed, ResourceError> {
-    let attributes = attributes_of(host, spec)?;
+    let attributes = ownership::wanted(host, &spec.path, attributes_of(host, spec)?);
     let place = match host.root().place(&spec.path) {
         Ok(place) => place,
         Err(ResourceError::ParentMissing { .. }) => return Ok(Observed::missing()),
@@ -181,7 +182,8 @@ pub(crate) fn reconcile(
     id: &ResourceId,
     spec: &FileSpec,
 ) -> Result<Operation, ResourceError> {
-    let wanted = attributes_of(host, spec)?;
+    let asked = attributes_of(host, spec)?;
+    let wanted = ownership::wanted(host, &spec.path, asked);
     let mut source = Source::open(host, &spec.content)?;
     let place = if spec.create_parents {
         host.root().place_making(&spec.path, &mut MakeParents { host, id })?
@@ -195,11 +197,11 @@ pub(crate) fn reconcile(
         Found::File(stat) => {
             if digest_at(&place)? == wanted_digest(host, spec)? {
                 if wanted.match_stat(stat) {
-                    return already_there(host, &place);
+                    return already_there(host, &place, asked);
                 }
                 // Another name of the same inode may be somebody's trap: then the file is replaced.
                 if stat.st_nlink == 1 {
-                    return set_attributes(host, id, &place, &found, wanted);
+                    return set_attributes(host, id, &place, (&found, stat), (asked, wanted));
                 }
             }
             let uid = wanted.uid.or(Some(stat.st_uid));
@@ -209,13 +211,21 @@ pub(crate) fn reconcile(
         Found::Folder(_) | Found::Other => return Err(place.unexpected(found.describe())),
     };
     claim(host, id, &place, &found)?;
+    let was = if let Found::File(stat) = &found { Some(&**stat) } else { None };
+    ownership::keep(host, place.path(), (ResourceKind::File, was), asked)?;
     host.change(|| place.replace(host.steps(), &mut source, attributes))?;
+    ownership::settle(host, place.path(), asked)?;
     Ok(operation)
 }
 
 /// Nothing to do, but a crash may have left a temporary file beside it.
-fn already_there(host: &Host, place: &Place) -> Result<Operation, ResourceError> {
+fn already_there(
+    host: &Host,
+    place: &Place,
+    asked: Attributes,
+) -> Result<Operation, ResourceError> {
     if host.owned().owns(place.path()) {
+        ownership::settle(host, place.path(), asked)?;
         place.clear_temporary(host.steps())?;
     }
     Ok(Operation::None)
@@ -225,18 +235,19 @@ fn set_attributes(
     host: &Host,
     id: &ResourceId,
     place: &Place,
-    found: &Found,
-    attributes: Attributes,
+    (found, stat): (&Found, &Stat),
+    (asked, attributes): (Attributes, Attributes),
 ) -> Result<Operation, ResourceError> {
     let act = ResourceError::io("set owner and mode of", place.path());
     claim(host, id, place, found)?;
+    ownership::keep(host, place.path(), (ResourceKind::File, Some(stat)), asked)?;
     let file = place.open_file()?;
     host.change(|| {
         host.steps().before(Step::SetAttributes).doing(act)?;
         attributes.apply_to_file(&file).doing(act)?;
         file.sync_all().doing(act)
     })?;
-    already_there(host, place)?;
+    already_there(host, place, asked)?;
     Ok(Operation::Update)
 }
 

@@ -16,6 +16,7 @@ use super::change::ChangeMark;
 use super::durable::{self, Stored};
 use super::error::{Doing as _, ResourceError};
 use super::jobs::Jobs;
+use super::one_way::OneWaySteps;
 use super::owned::{Owned, OwnedError};
 use super::place::{Found, Place};
 use super::root::{Attributes, Root};
@@ -32,6 +33,7 @@ pub struct Host {
     cache: Arc<Cache>,
     owned: Owned,
     mark: ChangeMark,
+    one_way: OneWaySteps,
     steps: Arc<dyn Steps>,
     jobs: Jobs,
     shell_jobs: ShellJobs,
@@ -82,6 +84,9 @@ pub enum OpenHostError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The list of steps that cannot be undone cannot be used.
+    #[error("read one-way.json: {0}")]
+    OneWay(io::Error),
     /// The list of what is ours cannot be used.
     #[error(transparent)]
     Owned(#[from] OwnedError),
@@ -107,6 +112,8 @@ impl Host {
             cache,
             owned: Owned::open(state_dir, Arc::clone(&steps))?,
             mark: ChangeMark::open(state_dir, Arc::clone(&steps)),
+            one_way: OneWaySteps::open(state_dir, Arc::clone(&steps))
+                .map_err(OpenHostError::OneWay)?,
             jobs: Jobs::in_state_dir(state_dir, Arc::clone(&steps)),
             shell_jobs: settings.shell_jobs,
             clock: settings.clock,
@@ -148,6 +155,12 @@ impl Host {
     #[must_use]
     pub fn mark(&self) -> &ChangeMark {
         &self.mark
+    }
+
+    /// Which steps that cannot be undone were begun.
+    #[must_use]
+    pub fn one_way(&self) -> &OneWaySteps {
+        &self.one_way
     }
 
     /// Refuses what this host's own configuration does not let a bundle do.

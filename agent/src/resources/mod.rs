@@ -29,8 +29,10 @@ pub mod change;
 mod collect;
 pub mod durable;
 pub mod jobs;
+pub mod one_way;
 pub mod original;
 pub mod owned;
+mod ownership;
 pub mod steps;
 pub mod systemd;
 
@@ -40,6 +42,7 @@ pub mod error;
 pub mod gate;
 pub mod graph;
 pub mod plan;
+mod rivals;
 pub mod status;
 mod worker;
 

@@ -55,6 +55,20 @@ pub struct OwnedEntry {
     pub path: String,
     /// What was there before our first change.
     pub original: Original,
+    /// How it was before a bundle set what others leave alone.
+    #[serde(default)]
+    pub before: Before,
+}
+
+/// How something was before a bundle set what others leave alone: a later bundle that leaves it alone gets it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Before {
+    /// The owner; `None`: no bundle has set it.
+    pub uid: Option<u32>,
+    /// The group; likewise.
+    pub gid: Option<u32>,
+    /// Permission bits of a folder, which a bundle that only puts something into it leaves alone.
+    pub mode: Option<u32>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -165,6 +179,7 @@ impl Owned {
             kind,
             path: path.to_owned(),
             original,
+            before: Before::default(),
         });
         self.write(&next)?;
         *document = next;
@@ -181,6 +196,34 @@ impl Owned {
         for entry in gone.iter().filter(|entry| entry.path == path) {
             self.saved.forget(&entry.original);
         }
+        Ok(())
+    }
+
+    /// How `path` was before bundles set what others leave alone.
+    pub(crate) fn before(&self, path: &str) -> Before {
+        let document = self.lock();
+        let entry = document.entries.iter().find(|entry| entry.path == path);
+        entry.map(|entry| entry.before).unwrap_or_default()
+    }
+
+    /// Changes that, durably; nothing is written when nothing is changed.
+    pub(crate) fn set_before(
+        &self,
+        path: &str,
+        change: impl FnOnce(Before) -> Before,
+    ) -> Result<(), ResourceError> {
+        let mut document = self.lock();
+        let mut next = document.clone();
+        let Some(entry) = next.entries.iter_mut().find(|entry| entry.path == path) else {
+            return Ok(());
+        };
+        let changed = change(entry.before);
+        if changed == entry.before {
+            return Ok(());
+        }
+        entry.before = changed;
+        self.write(&next)?;
+        *document = next;
         Ok(())
     }
 

@@ -83,7 +83,8 @@ impl Statuses {
     }
 
     /// The time.
-    pub(crate) fn now(&self) -> Timestamp {
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
         (self.clock)()
     }
 
@@ -222,6 +223,21 @@ impl Statuses {
     /// Sets when a failed correction is tried again.
     pub(crate) fn retry_at(&self, id: &ResourceId, kind: ResourceKind, c: &Charge, at: Timestamp) {
         self.update(id, kind, c, None, |status| status.retry_after = Some(at));
+    }
+
+    /// Somebody keeps changing it: it is left as it is for a while.
+    pub(crate) fn stalled(
+        &self,
+        id: &ResourceId,
+        kind: ResourceKind,
+        charge: &Charge,
+        (error, until): (&str, Timestamp),
+    ) {
+        self.update(id, kind, charge, Some("stalled".to_owned()), |status| {
+            move_to(status, ResourceState::Failed);
+            status.error = Some(cut_text(error.to_owned()));
+            status.retry_after = Some(until);
+        });
     }
 
     /// Adds an entry to a resource's log and changes nothing else.

@@ -11,6 +11,7 @@ use wavegate_proto::artifact::bundle::{Bundle, Resource};
 use wavegate_proto::event::ProbeOutcome;
 use wavegate_proto::wire::resource::{Drift, Operation};
 
+use super::engine::Direction;
 use super::error::{ResourceError, Retry};
 use super::gate;
 use super::host::Host;
@@ -30,6 +31,7 @@ pub(crate) struct Worker {
     pub(crate) checks: Arc<dyn CheckRunner>,
     pub(crate) statuses: Arc<Statuses>,
     pub(crate) charge: Charge,
+    pub(crate) direction: Direction,
     pub(crate) bundle: Arc<Bundle>,
     pub(crate) resource: Resource,
     pub(crate) ends_at: Instant,
@@ -71,6 +73,9 @@ impl Worker {
             Drift::Changed | Drift::Orphaned => Operation::Update,
         };
         self.statuses.started(id, kind, &self.charge, expected);
+        if expected != Operation::None {
+            self.pass_one_way().await?;
+        }
         // Also when nothing differs: an interrupted run may have left something to clear away.
         let operation = kind::reconcile(&self.host, &self.bundle, &self.resource).await?;
         if operation == Operation::None {
@@ -78,6 +83,15 @@ impl Worker {
         }
         let after = kind::observe(&self.host, &self.bundle, &self.resource).await?;
         Ok((operation, after.detail))
+    }
+
+    /// A step that cannot be undone is written down before it begins.
+    async fn pass_one_way(&self) -> Result<(), ResourceError> {
+        if !self.resource.one_way || self.direction == Direction::Back {
+            return Ok(());
+        }
+        let (host, resource) = (Arc::clone(&self.host), self.resource.clone());
+        kind::on_thread(move || host.one_way().begin(&resource, host.now())).await
     }
 
     async fn ask_gate(&self) -> Result<(), ResourceError> {

@@ -99,7 +99,9 @@ impl Journal {
 
     fn fold_leased(&mut self, signed: &Signed, entry: &JournalEntry, replay: bool, lease: Lease) {
         let record = self.record.get_or_insert_with(|| signed.pending_record());
-        let origin = if replay { Origin::Replay } else { Origin::Live };
+        // A journal that begins anew brings its record along.
+        let brings_record = matches!(entry.event, Event::JournalOpened { .. });
+        let origin = if replay || brings_record { Origin::Replay } else { Origin::Live };
         fold(record, &signed.fold_context(lease, origin), entry.at, &entry.event)
             .unwrap_or_else(|refusal| panic!("{entry:?} is refused: {refusal}"));
     }

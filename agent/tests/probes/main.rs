@@ -4,6 +4,7 @@
 // Literals of `json!` read best as they are.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
+mod evidence;
 mod exec;
 mod http;
 mod scheduler;

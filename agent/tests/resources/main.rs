@@ -15,6 +15,8 @@ mod going_back;
 mod groups;
 mod jobs;
 mod links;
+mod one_way;
 mod packages;
+mod pairs;
 mod systemd;
 mod world;

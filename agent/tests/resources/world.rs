@@ -24,17 +24,23 @@ use wavegate_proto::ids::{BlobId, ClosureId, ResourceId};
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::resource::{ResourceState, ResourceStatus};
 
-/// Cuts the power, or lets single steps fail.
+/// Cuts the power, lets single steps fail, and turns the clock.
 #[derive(Debug, Default)]
 pub(crate) struct Trouble {
     /// Steps until the power is cut; negative: never.
     left: AtomicI64,
+    /// Seconds since the beginning of the test.
+    secs: AtomicI64,
     once: Mutex<Option<(Step, io::ErrorKind, u32)>>,
 }
 
 impl Trouble {
     pub(crate) fn none(&self) {
         self.left.store(-1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn advance(&self, secs: i64) {
+        self.secs.fetch_add(secs, Ordering::SeqCst);
     }
 
     pub(crate) fn cut_after(&self, steps: u32) {
@@ -223,7 +229,7 @@ fn cache(state: &Path) -> Cache {
 }
 
 fn settings(shell_jobs: ShellJobs, systemd_bus: Option<String>) -> HostSettings {
-    let clock = Arc::new(|| Timestamp::from_unix_millis(1_800_000_000_000));
+    let clock = Arc::new(Timestamp::default);
     HostSettings { shell_jobs, clock, systemd_bus }
 }
 
@@ -231,9 +237,14 @@ fn open(
     folder: &Path,
     trouble: &Arc<Trouble>,
     answers: &Arc<Answers>,
-    settings: HostSettings,
+    mut settings: HostSettings,
 ) -> Activator {
     let state_dir = folder.join("state");
+    let turned = Arc::clone(trouble);
+    settings.clock = Arc::new(move || {
+        let secs = turned.secs.load(Ordering::SeqCst);
+        Timestamp::from_unix_millis(1_800_000_000_000 + secs * 1000)
+    });
     let setup = Setup {
         root: folder.join("root"),
         cache: Arc::new(cache(&state_dir)),

@@ -34,6 +34,14 @@ pub enum HostCommand {
         #[command(flatten)]
         read: ReadArgs,
     },
+    /// What a host has last said of each of its resources
+    Resources {
+        /// The host
+        name: HostName,
+        /// The connection and the output
+        #[command(flatten)]
+        read: ReadArgs,
+    },
     /// Dispatch nothing to a host; what it is in the middle of it finishes
     Hold {
         /// The host
@@ -65,6 +73,11 @@ pub(crate) fn run(command: &HostCommand, out: &mut dyn Write) -> Result<(), Fail
         HostCommand::Explain { name, read } => {
             read.print_document(&format!("/v1/hosts/{name}/explain"), out, |explanation| {
                 show::explain::explanation(explanation, now())
+            })
+        }
+        HostCommand::Resources { name, read } => {
+            read.print_list(&format!("/v1/hosts/{name}/resources"), &[], out, |items| {
+                show::resources::list(items, now())
             })
         }
         HostCommand::Hold { name, until, change } => {

@@ -5,6 +5,8 @@
 pub mod ca;
 pub mod changing;
 pub mod channels;
+pub mod dag;
+pub mod drift;
 pub mod events;
 pub mod host;
 pub mod hosts;

@@ -26,7 +26,11 @@ impl<'de> Deserialize<'de> for HealthCheck {
 pub fn read_probe(mut keys: Map<String, Value>) -> Result<Probe, String> {
     duration_key(&mut keys, "interval")?;
     duration_key(&mut keys, "timeout")?;
-    check_kind(&keys)?;
+    if keys.get("kind").and_then(Value::as_str) == Some("evidence") {
+        duration_key(&mut keys, "max_age")?;
+    } else {
+        check_kind(&keys)?;
+    }
     // A short interval takes its default time-out with it: the default must not make it invalid.
     if let (Some(interval), None) =
         (keys.get("interval_secs").and_then(Value::as_u64), keys.get("timeout_secs"))
@@ -50,7 +54,7 @@ pub fn read_gate(mut keys: Map<String, Value>) -> Result<HealthGate, String> {
 fn check_kind(keys: &Map<String, Value>) -> Result<(), String> {
     match keys.get("kind").and_then(Value::as_str) {
         Some("http" | "tcp" | "exec") => Ok(()),
-        Some("evidence") => Err("kind `evidence` is not supported by this version".to_owned()),
+        Some("evidence") => Err("kind `evidence` is a probe, and no gate of a resource".to_owned()),
         Some(other) => {
             Err(format!("unknown variant `{other}`, expected one of `http`, `tcp`, `exec`"))
         }

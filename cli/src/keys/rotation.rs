@@ -13,7 +13,7 @@ use wavegate_proto::ids::KeyId;
 use wavegate_proto::signing::{ArtifactType, PrivateKey, PublicKey, SignatureFile, SigningError};
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::trust::rotation::{RotationError, SignedTrust};
-use wavegate_proto::trust::{TrustError, TrustFile, TrustedKey};
+use wavegate_proto::trust::{EnrollTrust, TrustError, TrustFile, TrustedKey};
 
 use super::file::FileAccessError;
 
@@ -69,6 +69,10 @@ pub struct Change {
     pub reject_signed_before: Option<Timestamp>,
     /// The authorities from now on, PEM.
     pub ca_pem: Option<Vec<String>>,
+    /// Keys whose tokens let hosts in from now on.
+    pub add_enroll: Vec<TrustedKey>,
+    /// Keys whose tokens let nobody in any more.
+    pub remove_enroll: Vec<KeyId>,
 }
 
 /// Who of one set of keys has signed, and who has not.
@@ -104,14 +108,10 @@ pub fn next(
     let mut next = current.clone();
     next.version += 1;
     next.signed_at = Some(signed_at.truncated_to_secs());
-    for key in &change.remove {
-        let before = next.release.keys.len();
-        next.release.keys.retain(|known| known.key_id != *key);
-        if next.release.keys.len() == before {
-            return Err(RotateError::NoKey(key.clone()));
-        }
-    }
-    next.release.keys.extend(change.add);
+    exchange(&mut next.release.keys, &change.remove, change.add)?;
+    let mut enroll = current.enroll_keys().to_vec();
+    exchange(&mut enroll, &change.remove_enroll, change.add_enroll)?;
+    next.enroll = (!enroll.is_empty()).then_some(EnrollTrust { keys: enroll });
     next.release.threshold = change.threshold.unwrap_or(next.release.threshold);
     if let Some(cut_off) = change.reject_signed_before {
         if let Some(before) = current.reject_signed_before.filter(|before| cut_off < *before) {
@@ -122,6 +122,22 @@ pub fn next(
     next.ca_pem = change.ca_pem.unwrap_or(next.ca_pem);
     next.check().map_err(RotateError::Next)?;
     Ok(next)
+}
+
+fn exchange(
+    keys: &mut Vec<TrustedKey>,
+    remove: &[KeyId],
+    add: Vec<TrustedKey>,
+) -> Result<(), RotateError> {
+    for key in remove {
+        let before = keys.len();
+        keys.retain(|known| known.key_id != *key);
+        if keys.len() == before {
+            return Err(RotateError::NoKey(key.clone()));
+        }
+    }
+    keys.extend(add);
+    Ok(())
 }
 
 /// A key that is valid at any time, or within a window.
@@ -207,4 +223,31 @@ pub fn standing(version: &SignedTrust, trust: &TrustFile) -> Result<Standing, Ro
     let known: BTreeSet<&KeyId> = trust.release.keys.iter().map(|key| &key.key_id).collect();
     let missing = known.into_iter().filter(|key| !signed.contains(key)).cloned().collect();
     Ok(Standing { version: trust.version, threshold: trust.release.threshold, signed, missing })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(seed: u8) -> TrustedKey {
+        TrustedKey::new(PrivateKey::from_seed([seed; 32]).public_key())
+    }
+
+    #[test]
+    fn enrollment_keys_come_and_go_apart_from_those_that_sign_releases() {
+        let at = Timestamp::default();
+        let first = TrustFile::new("demo".parse().unwrap(), 1, vec![key(1)], Vec::new());
+        let change = Change { add_enroll: vec![key(2), key(3)], ..Change::default() };
+        let second = next(&first, change, at).unwrap();
+        assert_eq!(second.enroll_keys(), [key(2), key(3)]);
+        assert_eq!(second.release, first.release);
+        let change = Change { remove_enroll: vec![key(2).key_id], ..Change::default() };
+        assert_eq!(next(&second, change, at).unwrap().enroll_keys(), [key(3)]);
+        let ids = vec![key(2).key_id, key(3).key_id];
+        let change = Change { remove_enroll: ids, ..Change::default() };
+        assert_eq!(next(&second, change, at).unwrap().enroll, None);
+        // A key of one kind is no key of the other.
+        let change = Change { remove_enroll: vec![key(1).key_id], ..Change::default() };
+        assert!(matches!(next(&second, change, at), Err(RotateError::NoKey(_))));
+    }
 }

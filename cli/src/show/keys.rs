@@ -3,7 +3,7 @@
 //! Not here: private keys, which are never shown.
 
 use wavegate_proto::ids::KeyId;
-use wavegate_proto::trust::TrustFile;
+use wavegate_proto::trust::{TrustFile, TrustedKey};
 use wavegate_proto::wire::trust::TrustPublished;
 
 use super::table::{or_dash, pairs, table};
@@ -21,15 +21,21 @@ pub fn trust(trust: &TrustFile, own: &Standing) -> String {
         ("refused when signed before", or_dash(trust.reject_signed_before)),
         ("authorities", trust.ca_pem.len().to_string()),
     ]);
-    let rows = trust.release.keys.iter().map(|key| {
-        [
-            key.key_id.to_string(),
-            key.public_key.to_string(),
-            or_dash(key.not_before),
-            or_dash(key.not_after),
-        ]
-    });
-    format!("{head}\n{}", table(["KEY", "PUBLIC KEY", "NOT BEFORE", "NOT AFTER"], rows, "no keys"))
+    let rows = |keys: &[TrustedKey], signs: &str| -> Vec<_> {
+        let row = |key: &TrustedKey| {
+            [
+                key.key_id.to_string(),
+                signs.to_owned(),
+                key.public_key.to_string(),
+                or_dash(key.not_before),
+                or_dash(key.not_after),
+            ]
+        };
+        keys.iter().map(row).collect()
+    };
+    let rows = [rows(&trust.release.keys, "releases"), rows(trust.enroll_keys(), "tokens")];
+    let header = ["KEY", "SIGNS", "PUBLIC KEY", "NOT BEFORE", "NOT AFTER"];
+    format!("{head}\n{}", table(header, rows.concat(), "no keys"))
 }
 
 /// Who of one set of keys has signed a version, and who has not.

@@ -12,6 +12,7 @@ pub mod keys;
 pub mod plan;
 pub mod quarantines;
 pub mod release;
+pub mod resources;
 pub mod rollouts;
 pub mod simulate;
 pub mod status;

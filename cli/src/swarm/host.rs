@@ -22,7 +22,7 @@ use wavegate_proto::ids::{BootId, ClosureId, HostName, JournalId, RolloutId};
 use wavegate_proto::record::{HostRecord, HostState};
 use wavegate_proto::wire::agent::{ResourceCounts, RolloutProof};
 use wavegate_state_machine::agent::{
-    AgentCore, AgentInput, HostFacts, JournalIds, MemoryDisk, Meta, ProbeSchedule, Restored,
+    AgentCore, AgentInput, HostFacts, JournalIds, MemoryDisk, Meta, OneWay, ProbeSchedule, Restored,
 };
 
 use super::report::End;
@@ -118,6 +118,7 @@ impl Host {
             activated: Vec::new(),
             rejected: Vec::new(),
             current: None,
+            one_way: OneWay::Open,
         };
         let (core, _nothing_to_do) =
             AgentCore::restore(clock::now(), restored, &mut RandomIds(&mut rng));

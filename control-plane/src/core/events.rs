@@ -202,6 +202,7 @@ impl Core {
                 placement.entered = now.mono;
                 placement.lost = false;
             }
+            placement.resources.take(placement.record.state, &entry.event);
             placement.journal.accepted(journal_id, entry);
             note_position(placement);
             Ok(())

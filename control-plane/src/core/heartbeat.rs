@@ -71,6 +71,7 @@ impl Core {
             cleared: self.cleared(host, &heartbeat.rejected),
             marks: self.newer_marks(host, heartbeat.marks_version),
             bootstrap: self.bootstrap(host, heartbeat),
+            satisfied: self.satisfied(&heartbeat.awaiting),
             checkpoint: self.show_checkpoint(now, host),
             ..self.heartbeat_answer(now)
         };

@@ -185,6 +185,7 @@ fn marks(placement: &Placement) -> PlacementMarks {
         retry_at: placement.retry_at.map(|at| at.wall),
         lost: placement.lost,
         diverged: placement.diverged,
+        resources: placement.resources.clone(),
     }
 }
 

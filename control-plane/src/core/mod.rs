@@ -29,6 +29,7 @@ mod restore;
 mod retention;
 mod rollouts;
 mod rows;
+mod satisfied;
 mod trust;
 mod verbs;
 

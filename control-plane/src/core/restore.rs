@@ -165,6 +165,7 @@ impl Core {
         placement.forgiven = row.marks.forgiven;
         placement.cleared = row.marks.cleared;
         placement.diverged = row.marks.diverged;
+        placement.resources = row.marks.resources;
         placement.entered = now.mono;
         placement.infra_failures = row.marks.infra_failures;
         placement.lost = row.marks.lost;

@@ -15,6 +15,7 @@ use wavegate_proto::wire::operator::{
     EventItem, Halt, Hold, MarkBy, QuarantineDocument, RolloutState,
 };
 use wavegate_reconciler::fleet::placement::SkipReason;
+use wavegate_reconciler::fleet::resource_book::ResourceBook;
 use wavegate_reconciler::fleet::rollout::Mark;
 use wavegate_state_machine::host::JournalBook;
 
@@ -226,6 +227,9 @@ pub struct PlacementMarks {
     /// Whether it is shown as diverged.
     #[serde(default)]
     pub diverged: bool,
+    /// Which of its resources are completed.
+    #[serde(default, skip_serializing_if = "ResourceBook::is_empty")]
+    pub resources: ResourceBook,
 }
 
 /// The probes of a host in a rollout that fail now.

@@ -143,6 +143,7 @@ async fn serve(accepted: Accepted, transport: Transport, service: Service, watch
                 .await;
         }
         Transport::Tls { tls, fleet } => {
+            let standing = tls.standing();
             let acceptor = TlsAcceptor::from(tls.load().server.config.clone());
             let patience = service.context.limiter.limits().handshake;
             let stream = match tokio::time::timeout(patience, acceptor.accept(stream)).await {
@@ -155,7 +156,15 @@ async fn serve(accepted: Accepted, transport: Transport, service: Service, watch
                 return tracing::debug!(%address, "far too many connections of one caller");
             };
             let is_crowded = service.context.limiter.is_crowded(seat.as_ref());
-            connection::serve(stream, http, caller(peer, is_crowded), service, watcher).await;
+            let session = stream.get_ref().1;
+            let chain: Vec<_> = session.peer_certificates().unwrap_or_default().to_vec();
+            let subject = caller(peer, is_crowded);
+            tokio::select! {
+                () = connection::serve(stream, http, subject, service, watcher) => {}
+                () = standing.until_distrusted(&chain) => {
+                    tracing::info!(%address, "the authority of a caller counts no more: cut");
+                }
+            }
         }
     }
 }

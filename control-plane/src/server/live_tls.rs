@@ -1,14 +1,15 @@
 //! The server's certificate, key, client roots and issuing authority, read again while it runs: new
-//! connections get the new ones, those that are open go on.
+//! connections get the new ones. Those that are open go on, unless the authority of the certificate at the
+//! other end is not believed any more.
 //!
 //! Not here: when (see [`crate::workers::certificates`]).
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::CertificateDer;
+use tokio::sync::watch;
 use wavegate_proto::enroll::HostKey;
 use wavegate_proto::ids::{FleetName, HostName, Sha256Hash};
 use wavegate_proto::time::Timestamp;
@@ -26,7 +27,6 @@ struct Sources {
     chain: PathBuf,
     key: PathBuf,
     client_ca: Option<PathBuf>,
-    trust_roots: Vec<String>,
     issuer: Option<IssuerSettings>,
     clock: Clock,
 }
@@ -47,6 +47,7 @@ pub struct LiveTls {
     current: ArcSwap<Certificates>,
     /// The hash of the files that are in use, or that were found to be of no use.
     seen: Mutex<Sha256Hash>,
+    changed: watch::Sender<()>,
 }
 
 /// What became of the files.
@@ -69,13 +70,12 @@ impl LiveTls {
             chain: settings.tls_cert.clone(),
             key: settings.tls_key.clone(),
             client_ca: settings.client_ca.clone(),
-            trust_roots: trust.ca_pem.clone(),
             issuer: settings.issuer.clone(),
             clock: clock.clone(),
         };
-        let seen = Mutex::new(sources.hash());
-        let current = ArcSwap::from_pointee(sources.read()?);
-        Ok(Self { sources, current, seen })
+        let seen = Mutex::new(sources.hash(trust));
+        let current = ArcSwap::from_pointee(sources.read(trust)?);
+        Ok(Self { sources, current, seen, changed: watch::Sender::new(()) })
     }
 
     /// What is in use.
@@ -84,36 +84,65 @@ impl LiveTls {
         self.current.load_full()
     }
 
-    /// Looks at the files, and uses them if they are others than those in use. What cannot be used is
-    /// told once; what was in use stays.
+    /// Looks at the files and at the authorities of the trust file that holds, and uses them if they are
+    /// others than those in use. What cannot be used is told once; what was in use stays.
     ///
     /// # Errors
     /// When they cannot be read or used.
-    pub fn reload(&self) -> Result<Reloaded, TlsError> {
-        let hash = self.sources.hash();
+    pub fn reload(&self, trust: &TrustFile) -> Result<Reloaded, TlsError> {
+        let hash = self.sources.hash(trust);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if *seen == hash {
             return Ok(Reloaded::Unchanged);
         }
         *seen = hash;
-        self.current.store(Arc::new(self.sources.read()?));
+        self.current.store(Arc::new(self.sources.read(trust)?));
+        self.changed.send_replace(());
         Ok(Reloaded::Changed)
+    }
+
+    /// Whether the other end of a connection is believed, from now on. To be made before its handshake.
+    #[must_use]
+    pub fn standing(self: &Arc<Self>) -> Standing {
+        Standing { tls: self.clone(), changes: self.changed.subscribe() }
+    }
+}
+
+/// Whether the other end of a connection is still believed.
+pub struct Standing {
+    tls: Arc<LiveTls>,
+    changes: watch::Receiver<()>,
+}
+
+impl Standing {
+    /// Returns when `chain`, shown in the handshake, is not believed any more; never for one that showed
+    /// none.
+    pub async fn until_distrusted(mut self, chain: &[CertificateDer<'_>]) {
+        while !chain.is_empty() && self.changes.changed().await.is_ok() {
+            let now = self.tls.sources.clock.wall();
+            if self.tls.load().server.verify(chain, now).is_err() {
+                return;
+            }
+        }
+        std::future::pending::<()>().await;
     }
 }
 
 impl Sources {
     /// Files that are written in place are read half sometimes; the next look finds them changed again.
-    fn hash(&self) -> Sha256Hash {
+    fn hash(&self, trust: &TrustFile) -> Sha256Hash {
         let issuer = self.issuer.iter().flat_map(|issuer| [&issuer.cert, &issuer.key]);
         let files = [&self.chain, &self.key].into_iter().chain(&self.client_ca).chain(issuer);
-        let hashes = files.map(|path| Sha256Hash::of(&std::fs::read(path).unwrap_or_default()));
-        let hashes: Vec<[u8; 32]> = hashes.map(|hash| hash.0).collect();
+        let files = files.map(|path| std::fs::read(path).unwrap_or_default());
+        let authorities = trust.ca_pem.iter().map(|pem| pem.clone().into_bytes());
+        let hashes: Vec<[u8; 32]> =
+            files.chain(authorities).map(|bytes| Sha256Hash::of(&bytes).0).collect();
         Sha256Hash::of(hashes.as_flattened())
     }
 
-    fn read(&self) -> Result<Certificates, TlsError> {
+    fn read(&self, trust: &TrustFile) -> Result<Certificates, TlsError> {
         let client_ca = self.client_ca.as_deref();
-        let server = ServerTls::read(&self.chain, &self.key, client_ca, &self.trust_roots)?;
+        let server = ServerTls::read(&self.chain, &self.key, client_ca, &trust.ca_pem)?;
         let server = server.judged_by(&self.clock);
         let issuer = match &self.issuer {
             Some(settings) => {
@@ -133,10 +162,7 @@ fn expect_believed(issuer: &Issuer, server: &ServerTls, now: Timestamp) -> Resul
     let host = HostName::new("self-check").map_err(|e| TlsError::Rustls(e.to_string()))?;
     let sample = issuer.issue(&host, &HostKey::Ed25519([7; 32]), now)?;
     let chain = super::tls::trust_certificates(&[sample.chain_pem])?;
-    let Some((leaf, others)) = chain.split_first() else { return Ok(()) };
-    let since_1970 = u64::try_from(now.unix_millis()).unwrap_or_default();
-    let now = UnixTime::since_unix_epoch(Duration::from_millis(since_1970));
-    server.verifier.verify_client_cert(leaf, others, now).map(drop).map_err(|error| {
+    server.verify(&chain, now).map_err(|error| {
         let reason = format!("what the issuing certificate signs is not believed here: {error}");
         TlsError::Rustls(reason)
     })

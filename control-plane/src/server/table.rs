@@ -12,8 +12,8 @@ use wavegate_proto::wire::verbs::MAX_VERB_BYTES;
 
 use super::identity::Role;
 use super::routes::{
-    agent, assets, blobs, channels, enroll, events, health, hosts, quarantines, releases, rollouts,
-    status, stream, trust, verbs,
+    agent, assets, blobs, channels, enroll, events, health, hosts, quarantines, releases,
+    resources, rollouts, status, stream, trust, verbs,
 };
 use super::{Context, openapi};
 
@@ -145,6 +145,7 @@ pub const ROUTES: &[Route] = &[
     read("/v1/hosts", || get(hosts::list)),
     read("/v1/hosts/{host}", || get(hosts::show)),
     read("/v1/hosts/{host}/explain", || get(hosts::explain)),
+    read("/v1/hosts/{host}/resources", || get(resources::list)),
     read("/v1/channels", || get(channels::list)),
     read("/v1/rollouts", || get(rollouts::list)),
     read("/v1/rollouts/{id}", || get(rollouts::show)),

@@ -5,9 +5,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -91,6 +92,19 @@ impl ServerTls {
             reason: "its first certificate cannot be read".to_owned(),
         })?;
         Ok(Self { config: Arc::new(config), verifier, expires_at })
+    }
+
+    /// Judges the chain of a client, leaf first, as a handshake at `now` does.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub fn verify(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), TlsError> {
+        let Some((leaf, others)) = chain.split_first() else {
+            return Err(TlsError::Rustls("no certificate".to_owned()));
+        };
+        let since_1970 = u64::try_from(now.unix_millis()).unwrap_or_default();
+        let now = UnixTime::since_unix_epoch(Duration::from_millis(since_1970));
+        self.verifier.verify_client_cert(leaf, others, now).map(drop).map_err(rustls_error)
     }
 
     /// Client certificates are judged by this clock.

@@ -88,7 +88,7 @@ fn release(columns: &Columns<'_>) -> Result<ReleaseRow, StoreError> {
 
 const ROLLOUTS: &str = "SELECT rollout_id, opened_order, serial, content_id, header, signatures,
     state, halt, frozen, current_wave, opened_at, finished_at, superseded_by, log_seq
-    FROM rollouts ORDER BY opened_order";
+    FROM rollouts ORDER BY opened_order, rollout_id";
 
 fn rollout(columns: &Columns<'_>) -> Result<RolloutRow, StoreError> {
     let rollout_id: RolloutId = columns.text(0)?;

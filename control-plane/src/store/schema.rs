@@ -35,10 +35,13 @@ pub(super) fn open(
         // Some file systems cannot sync a folder; there the journal itself is as safe as it gets.
         let _unsupported = folder.sync_all();
     }
+    // A table that is made anew is dropped for a moment, while others refer to it.
+    connection.pragma_update(None, "foreign_keys", false)?;
     // Grouped: one transaction. What is applied without its note would be applied again.
     wavegate_migrations::control_plane::migrations::runner()
         .set_grouped(true)
         .run(&mut connection)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
     let (epoch, opened) = epoch(&mut connection, now)?;
     Ok((connection, epoch, opened))
 }
@@ -57,7 +60,6 @@ fn settings(connection: &Connection) -> Result<(), StoreError> {
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 10_000, |_| Ok(()))?;
-    connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "cache_size", -65_536)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);

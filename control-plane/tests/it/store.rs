@@ -431,3 +431,50 @@ pub(crate) fn make_newer(path: &Path) {
     connection.execute(sql, []).unwrap();
     connection.close().unwrap();
 }
+
+/// The rollouts of a release with two channels have one place in the order, that of its serial.
+#[test]
+fn e14_rollouts_of_one_release_share_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(&database(&dir));
+    let edge = RolloutRow {
+        rollout_id: "edge@r1".parse().unwrap(),
+        channel: "edge".parse().unwrap(),
+        ..rollout(1, 1)
+    };
+    let of_one_release = vec![edge, rollout(1, 1)];
+    let writes = of_one_release.iter().rev().cloned().map(Write::Rollout);
+    store.commit(std::iter::once(log(1)).chain(writes).collect()).unwrap();
+    drop(store);
+    assert_eq!(open(&database(&dir)).1.rollouts, of_one_release);
+}
+
+/// A database that an earlier version made keeps its rows, and what they refer to.
+#[test]
+fn an_older_database_is_brought_up_to_date_with_everything_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut older = Connection::open(database(&dir)).unwrap();
+    wavegate_migrations::control_plane::migrations::runner()
+        .set_target(refinery::Target::Version(4))
+        .run(&mut older)
+        .unwrap();
+    let new = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(&database(&new));
+    store.commit(everything()).unwrap();
+    store.checkpoint().unwrap();
+    older.execute("ATTACH ?1 AS new", [database(&new).to_str().unwrap()]).unwrap();
+    older.pragma_update(None, "foreign_keys", false).unwrap();
+    for table in ["event_log", "rollouts", "waves", "host_rollouts", "meta"] {
+        older.execute(&format!("INSERT INTO {table} SELECT * FROM new.{table}"), []).unwrap();
+    }
+    drop(older);
+    let (store, stored) = open(&database(&dir));
+    assert_eq!(stored.rollouts.len(), 2);
+    assert_eq!(stored.host_rollouts, [host_rollout(1)]);
+    drop(store);
+    let connection = Connection::open(database(&dir)).unwrap();
+    let broken: i64 = connection
+        .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(broken, 0);
+}

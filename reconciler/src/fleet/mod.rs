@@ -12,6 +12,7 @@ pub mod host;
 pub mod liveness;
 pub mod placement;
 pub mod recovering;
+pub mod resource_book;
 pub mod rollout;
 pub mod tally;
 

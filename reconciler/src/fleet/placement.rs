@@ -9,6 +9,7 @@ use wavegate_proto::time::{Mono, Now, Timestamp};
 use wavegate_proto::wire::operator::MarkBy;
 use wavegate_state_machine::host::JournalBook;
 
+use super::resource_book::ResourceBook;
 use crate::gates::Hold;
 
 /// One host's place in one rollout.
@@ -44,6 +45,8 @@ pub struct Placement {
     pub lost: bool,
     /// Whether it has converged and runs something else since (G26).
     pub diverged: bool,
+    /// Which of its resources are completed.
+    pub resources: ResourceBook,
     /// When its record entered its state, as this process saw it.
     pub entered: Mono,
     /// The gate that held it when it was last looked at.
@@ -177,6 +180,7 @@ impl Placement {
             retry_at: None,
             lost: false,
             diverged: false,
+            resources: ResourceBook::default(),
             entered: Mono::default(),
             held: None,
             counted: None,

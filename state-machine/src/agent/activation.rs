@@ -203,6 +203,10 @@ impl AgentCore {
 
     /// Begins the rollback, or goes on with it.
     pub(super) fn go_back(&mut self, step: &mut Step<'_>, id: &RolloutId) {
+        if let Some(reason) = self.no_way_back() {
+            self.append(step, id, Event::RollbackFailed { reason });
+            return;
+        }
         let Some(track) = self.tracks.get(id) else { return };
         if !self.may_go_back_to(track) {
             let reason = PRIOR_UNKNOWN.to_owned();

@@ -15,6 +15,7 @@ use super::heartbeat::DEFAULT_HEARTBEAT_SECS;
 use super::input::{
     Activated, AgentInput, Answer, JournalIds, Meta, PendingBootstrap, StoredEntry, Written,
 };
+use super::one_way::OneWay;
 use super::outbox::Posting;
 use super::probes::Session;
 use super::track::Track;
@@ -38,6 +39,8 @@ pub struct AgentCore {
     pub(super) posts: u64,
     pub(super) heartbeat_secs: u64,
     pub(super) current: Option<ClosureId>,
+    /// What stands in the way of going back.
+    pub(super) one_way: OneWay,
 }
 
 /// What a step is given and what it has decided so far.
@@ -78,6 +81,7 @@ impl AgentCore {
             posts: 0,
             heartbeat_secs: DEFAULT_HEARTBEAT_SECS,
             current,
+            one_way: OneWay::Open,
         }
     }
 
@@ -111,6 +115,7 @@ impl AgentCore {
             AgentInput::ActivationEnded { rollout_id, outcome } => {
                 self.activation_ended(step, &rollout_id, outcome);
             }
+            AgentInput::OneWay(one_way) => self.one_way = one_way,
             AgentInput::RollbackEnded { rollout_id, outcome } => {
                 self.rollback_ended(step, &rollout_id, outcome);
             }
@@ -170,10 +175,14 @@ impl AgentCore {
 
     /// The rollout to which what happens on the host belongs: the newest one that has left pending.
     fn running_rollout(&self) -> Option<RolloutId> {
+        self.running_track().map(|track| track.record.rollout_id.clone())
+    }
+
+    /// The track of that rollout.
+    pub(super) fn running_track(&self) -> Option<&Track> {
         let left_pending =
             |t: &&Track| t.record.state != wavegate_proto::record::HostState::Pending;
-        let newest = self.tracks.values().filter(left_pending).max_by_key(|t| t.order);
-        newest.map(|track| track.record.rollout_id.clone())
+        self.tracks.values().filter(left_pending).max_by_key(|t| t.order)
     }
 
     /// The records of the rollouts this host holds a journal of, by rollout id.

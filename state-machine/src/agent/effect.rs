@@ -87,6 +87,12 @@ pub enum AgentEffect {
         /// How long it may take, in seconds.
         timeout_secs: u64,
     },
+    /// This closure has converged: what was begun on the way to it and cannot be undone no longer stands in
+    /// the way of going back.
+    SettleOneWay {
+        /// The closure.
+        closure: ClosureId,
+    },
     /// Ask these probes, from now on and instead of any others.
     StartProbes {
         /// The rollout they report to.

@@ -22,6 +22,8 @@ use wavegate_proto::wire::agent::{
 };
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 
+use super::one_way::OneWay;
+
 /// Makes journal ids. The core uses no randomness of its own.
 pub trait JournalIds {
     /// A journal id never used before.
@@ -67,6 +69,8 @@ pub enum AgentInput {
         /// How.
         outcome: ActivationOutcome,
     },
+    /// What the resource engine has begun that cannot be undone; told before each end of an activation.
+    OneWay(OneWay),
     /// A rollback has ended.
     RollbackEnded {
         /// The rollout that was rolled back.
@@ -372,6 +376,8 @@ pub struct Restored {
     pub rejected: Vec<Rejected>,
     /// What the host runs, read from the system now.
     pub current: Option<ClosureId>,
+    /// What was begun that cannot be undone.
+    pub one_way: OneWay,
 }
 
 /// What only the shell knows of a heartbeat.

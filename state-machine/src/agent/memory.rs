@@ -4,6 +4,7 @@
 
 use super::effect::AgentEffect;
 use super::input::{Activated, Answer, Meta, ProbeSchedule, Restored, StoredEntry, StoredJournal};
+use super::one_way::OneWay;
 use wavegate_proto::artifact::proof::HostPlan;
 use wavegate_proto::artifact::verified::Verified;
 use wavegate_proto::ids::{BootId, ClosureId, HostName, JournalId, RolloutId, Seq};
@@ -22,6 +23,8 @@ pub struct MemoryDisk {
     pub rejected: Vec<Rejected>,
     /// What the host runs.
     pub running: Option<ClosureId>,
+    /// What was begun that cannot be undone.
+    pub one_way: OneWay,
 }
 
 impl MemoryDisk {
@@ -50,6 +53,7 @@ impl MemoryDisk {
             activated: self.activated.clone(),
             rejected: self.rejected.clone(),
             current: self.running.clone(),
+            one_way: self.one_way.clone(),
         }
     }
 
@@ -96,6 +100,7 @@ impl MemoryDisk {
             }
             AgentEffect::Reject(rejected) => self.rejected.push(rejected.clone()),
             AgentEffect::Unreject(cleared) => self.rejected.retain(|r| r != cleared),
+            AgentEffect::SettleOneWay { .. } => self.one_way = OneWay::Open,
             AgentEffect::Activate { .. }
             | AgentEffect::Rollback { .. }
             | AgentEffect::StartProbes { .. }

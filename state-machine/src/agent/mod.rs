@@ -22,6 +22,7 @@ mod heartbeat;
 mod input;
 mod journals;
 mod memory;
+mod one_way;
 mod outbox;
 mod probes;
 mod renewal;
@@ -36,4 +37,5 @@ pub use input::{
     StoredJournal, Verdict, Written,
 };
 pub use memory::{MemoryDisk, MemoryJournal};
+pub use one_way::OneWay;
 pub use renewal::{CertificateLife, Jitter, RenewalStep, renewal_step};

@@ -203,6 +203,7 @@ impl AgentCore {
             let closure = track.record.target_closure.clone();
             let event = Event::Converged { closure: closure.clone(), soaked_secs };
             if self.append(step, id, event) {
+                self.leave_behind(step, &closure);
                 let (rollout_id, verdict) = (id.clone(), Verdict::Converged);
                 self.remember(step, Activated { closure, checks, rollout_id, verdict });
             }

@@ -25,18 +25,21 @@ impl AgentCore {
         restored: Restored,
         ids: &mut dyn JournalIds,
     ) -> (Self, Vec<AgentEffect>) {
-        let Restored { host, boot_id, meta, mut journals, activated, rejected, current } = restored;
+        let Restored { host, boot_id, meta, mut journals, activated, rejected, current, one_way } =
+            restored;
         // An older rollout's journal may have begun anew since: that does not make it the newest.
         journals.sort_by_key(|journal| journal.plan.as_ref().map(|plan| plan.header.serial));
         let mut core = Self::empty(host, boot_id, meta, current);
         core.activated = activated;
         core.rejected = rejected;
+        core.one_way = one_way;
         let mut step = Step { now, ids, effects: Vec::new() };
         let mut order = Vec::new();
         for journal in journals {
             order.push(journal.rollout_id.clone());
             core.load(&mut step, journal);
         }
+        core.leave_behind_at_start(&mut step);
         for id in &order {
             core.go_on(&mut step, id);
         }

@@ -13,7 +13,7 @@ use wavegate_proto::wire::agent::{
 };
 use wavegate_state_machine::agent::{
     ActivationOutcome, AgentCore, AgentEffect, AgentInput, HostFacts, JournalIds, MemoryDisk, Meta,
-    OfferedPlan, PostOutcome, ProbeSchedule, Rejection, Restored, RollbackOutcome,
+    OfferedPlan, OneWay, PostOutcome, ProbeSchedule, Rejection, Restored, RollbackOutcome,
 };
 
 use crate::plans::{Release, closure, probes, start};
@@ -70,6 +70,7 @@ impl Host {
             activated: vec![],
             rejected: vec![],
             current: None,
+            one_way: OneWay::Open,
         };
         let now = Now { wall: start(), mono };
         let (core, effects) = AgentCore::restore(now, restored, &mut ids);
@@ -116,6 +117,7 @@ impl Host {
                 | AgentEffect::DropJournal { .. }
                 | AgentEffect::Activate { .. }
                 | AgentEffect::Rollback { .. }
+                | AgentEffect::SettleOneWay { .. }
                 | AgentEffect::StartProbes { .. }
                 | AgentEffect::StopProbes
                 | AgentEffect::HeartbeatNow
@@ -125,7 +127,8 @@ impl Host {
                 | AgentEffect::Log { .. } => false,
             };
             self.notes_written += usize::from(beside);
-            if !self.disk.write(&effect) {
+            let of_the_engine = matches!(effect, AgentEffect::SettleOneWay { .. });
+            if !self.disk.write(&effect) || of_the_engine {
                 self.told.push(effect);
             }
         }

@@ -7,6 +7,7 @@ mod dispatch;
 mod health;
 mod host;
 mod journals;
+mod one_way;
 mod outbox;
 mod plans;
 mod prior;

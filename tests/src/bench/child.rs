@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::memory;
 use super::options::Role;
 
 /// A server process. Dropped, it is killed.
@@ -50,6 +51,11 @@ impl Server {
             nanos += stat.split(' ').next()?.parse::<u64>().ok()?;
         }
         Some(Duration::from_nanos(nanos))
+    }
+
+    /// What it holds in memory.
+    pub(super) fn resident_bytes(&self) -> Result<u64> {
+        memory::resident_bytes(&self.process.id().to_string())
     }
 
     /// Lets it stop in order.

@@ -85,6 +85,11 @@ impl Host {
         Ok(())
     }
 
+    /// Waits for a dispatch as long as the control plane lets it; says how that was answered.
+    pub(super) async fn wait_for_dispatch(&mut self) -> Result<u16> {
+        self.send(&request("GET", "/v1/agent/dispatch?wait_secs=120", b"")).await
+    }
+
     async fn dispatch(&mut self) -> Result<Dispatch> {
         let poll = request("GET", &format!("/v1/agent/dispatch?wait_secs={POLL_SECS}"), b"");
         for _ in 0..3 {

@@ -18,7 +18,7 @@ pub(super) enum Work {
 
 /// A server and the hosts that speak to it.
 pub(super) struct Side {
-    server: Server,
+    pub(super) server: Server,
     pub(super) hosts: Vec<Host>,
 }
 
@@ -59,6 +59,9 @@ impl Sides {
     /// answers are.
     pub(super) async fn start(scene: &Scene, size: &Size) -> Result<Self> {
         let server = Server::start(Role::Ours, scene.dir(), 0)?;
+        // The others connect when the release is adopted: idle connections are closed.
+        let first = scene.clients()?.into_iter().next().context("a host")?;
+        Host::connect(first, server.address).await?.report().await?;
         let mut ours = Side::connect(server, scene).await?;
         for host in &mut ours.hosts {
             host.report().await?;

@@ -1,9 +1,10 @@
-//! Benchmarks of the real server over mTLS, each beside a reference measured in the same run.
+//! Benchmarks: of the real server over mTLS, beside a reference measured in the same run, and of its core and
+//! store alone.
 //!
 //! Reading order: [`options`] is the command line; [`scene`] makes a fleet and its certificates;
 //! [`server`] runs the control plane or the bare reference in a process of its own; [`client`],
 //! [`host`] and [`load`] are the load, the same for both; [`rounds`] compares; [`heartbeats`] is P1,
-//! [`durable_events`] is P2.
+//! [`durable_events`] is P2, [`memory`] P7; [`scale`] has the rest.
 //!
 //! Not here: the figures seen (see `docs/performance.md`).
 
@@ -13,8 +14,10 @@ mod durable_events;
 mod heartbeats;
 mod host;
 mod load;
+mod memory;
 pub mod options;
 mod rounds;
+mod scale;
 mod scene;
 mod server;
 
@@ -33,11 +36,32 @@ pub fn run(options: &Options) -> Result<()> {
     if let Some(role) = options.serve {
         return server::run(role, options);
     }
-    let runtime = tokio::runtime::Runtime::new().context("start the load's runtime")?;
-    runtime.block_on(measure(options))
+    if let Some(what) = options.count {
+        return scale::growth::count(what, options.size().hosts);
+    }
+    let (over_tls, alone): (Vec<_>, Vec<_>) =
+        options.targets().into_iter().partition(|target| target.needs_servers());
+    if !over_tls.is_empty() {
+        let runtime = tokio::runtime::Runtime::new().context("start the load's runtime")?;
+        runtime.block_on(measure(options, &over_tls))?;
+    }
+    alone.into_iter().try_for_each(|target| measure_alone(options, target))
 }
 
-async fn measure(options: &Options) -> Result<()> {
+/// What needs no server.
+fn measure_alone(options: &Options, target: Target) -> Result<()> {
+    let hosts = options.size().hosts;
+    match target {
+        Target::P3 => scale::growth::measure(options.quick),
+        Target::P4 => scale::planning::measure(hosts),
+        Target::P5 => scale::recovery::measure(hosts),
+        Target::P6 => scale::starting::measure(hosts),
+        Target::Growth => scale::table::measure(&options.sizes()),
+        Target::P1 | Target::P2 | Target::P7 => Ok(()),
+    }
+}
+
+async fn measure(options: &Options, targets: &[Target]) -> Result<()> {
     let size = options.size();
     eprintln!(
         "a fleet of {} hosts, {} connections, {} rounds of {:.1} s for each side",
@@ -48,10 +72,12 @@ async fn measure(options: &Options) -> Result<()> {
     );
     let scene = Scene::make(&size)?;
     let mut sides = load::Sides::start(&scene, &size).await?;
-    for target in options.targets() {
+    for target in targets {
         match target {
             Target::P1 => heartbeats::measure(&mut sides, &size).await?,
             Target::P2 => durable_events::measure(&mut sides, &scene, &size).await?,
+            Target::P7 => memory::measure(&sides, &scene, &size).await?,
+            Target::P3 | Target::P4 | Target::P5 | Target::P6 | Target::Growth => {}
         }
     }
     sides.stop()

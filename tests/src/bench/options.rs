@@ -1,20 +1,23 @@
 //! The command line of the benchmarks.
+//!
+//! Not here: what the targets are (see `docs/performance.md`).
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-/// Throughput of the real server over mTLS, beside a reference measured in the same run.
+/// What the control plane bears: the real server over mTLS beside a reference measured in the same run, and
+/// its core and store alone.
 #[derive(Debug, Parser)]
 #[command(name = "bench", bin_name = "cargo xtask bench")]
 pub struct Options {
-    /// What to measure; everything when none is named.
+    /// What to measure; everything but `growth` when none is named.
     #[arg(ignore_case = true)]
     targets: Vec<Target>,
     /// A small fleet and a few seconds: shows that the benchmark works, not how fast anything is.
     #[arg(long)]
-    quick: bool,
+    pub quick: bool,
     /// How many hosts the fleet has.
     #[arg(long)]
     hosts: Option<usize>,
@@ -33,6 +36,9 @@ pub struct Options {
     /// The folder that the scene was made in.
     #[arg(long, hide = true)]
     pub dir: Option<PathBuf>,
+    /// Does what is counted instead of measuring: the benchmark starts itself so, under callgrind.
+    #[arg(long, hide = true)]
+    pub count: Option<Counted>,
     /// How many bytes the reference answers to a heartbeat.
     #[arg(long, hide = true, default_value_t = 0)]
     pub answer_bytes: usize,
@@ -45,6 +51,52 @@ pub enum Target {
     P1,
     /// Agent events made durable a second.
     P2,
+    /// Instructions of a heartbeat and of an event as the fleet grows.
+    P3,
+    /// Planning with nothing to do, and for the first time.
+    P4,
+    /// Everything back after a wiped database.
+    P5,
+    /// A start with a long log.
+    P6,
+    /// Memory.
+    P7,
+    /// What everything costs at a thousand hosts and up to a million.
+    Growth,
+}
+
+impl Target {
+    const BY_DEFAULT: [Self; 7] =
+        [Self::P1, Self::P2, Self::P7, Self::P3, Self::P4, Self::P5, Self::P6];
+
+    /// Whether it needs the servers over mTLS.
+    #[must_use]
+    pub fn needs_servers(self) -> bool {
+        match self {
+            Self::P1 | Self::P2 | Self::P7 => true,
+            Self::P3 | Self::P4 | Self::P5 | Self::P6 | Self::Growth => false,
+        }
+    }
+}
+
+/// Whose instructions are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Counted {
+    /// Heartbeats of hosts that have nothing new.
+    Heartbeats,
+    /// Results of probes.
+    Events,
+}
+
+impl Counted {
+    /// As the command line names it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Heartbeats => "heartbeats",
+            Self::Events => "events",
+        }
+    }
 }
 
 /// What a server process is.
@@ -74,6 +126,8 @@ pub struct Size {
     pub hosts: usize,
     /// Connections, and hosts that speak.
     pub connections: usize,
+    /// Further hosts, which only wait.
+    pub waiting: usize,
     /// Rounds of each side.
     pub rounds: usize,
     /// How long a round takes.
@@ -84,8 +138,17 @@ impl Options {
     /// What to measure, in the order in which it is measured.
     #[must_use]
     pub fn targets(&self) -> Vec<Target> {
-        let wanted = |target: &Target| self.targets.is_empty() || self.targets.contains(target);
-        [Target::P1, Target::P2].into_iter().filter(wanted).collect()
+        if self.targets.is_empty() { Target::BY_DEFAULT.to_vec() } else { self.targets.clone() }
+    }
+
+    /// The fleets that `growth` looks at.
+    #[must_use]
+    pub fn sizes(&self) -> Vec<usize> {
+        match (self.hosts, self.quick) {
+            (Some(hosts), _) => vec![hosts],
+            (None, true) => vec![200, 1_000],
+            (None, false) => vec![1_000, 10_000, 100_000, 1_000_000],
+        }
     }
 
     /// How much, by the flags over the defaults.
@@ -94,9 +157,11 @@ impl Options {
         let (hosts, connections, rounds, seconds) =
             if self.quick { (200, 8, 3, 0.3) } else { (100_000, 64, 9, 3.0) };
         let connections = self.connections.unwrap_or(connections).max(1);
+        let waiting = if self.quick { 20 } else { 1_000 };
         Size {
-            hosts: self.hosts.unwrap_or(hosts).max(connections + 1),
+            hosts: self.hosts.unwrap_or(hosts).max(connections + waiting),
             connections,
+            waiting,
             rounds: self.rounds.unwrap_or(rounds).max(1),
             round: Duration::from_secs_f64(self.seconds.unwrap_or(seconds).max(0.05)),
         }

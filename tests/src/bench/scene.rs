@@ -36,6 +36,8 @@ pub(super) struct Scene {
     dir: TempDir,
     roots: RootCertStore,
     hosts: Vec<(HostName, CertificateDer<'static>, PrivateKeyDer<'static>)>,
+    /// How many of them speak; the others only wait.
+    speakers: usize,
 }
 
 /// The paths in the folder.
@@ -90,13 +92,13 @@ impl Scene {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority_pem.as_bytes())?)?;
         let mut hosts = Vec::new();
-        for number in 1..=size.connections {
+        for number in 1..=size.connections + size.waiting {
             let host = host_name(number);
             let (certificate, key) = certificate(&issuer, Some(&host))?;
             let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
             hosts.push((host, certificate.der().clone(), key));
         }
-        Ok(Self { dir, roots, hosts })
+        Ok(Self { dir, roots, hosts, speakers: size.connections })
     }
 
     pub(super) fn files(&self) -> Files {
@@ -114,6 +116,18 @@ impl Scene {
 
     /// Each speaking host with its client side of TLS.
     pub(super) fn clients(&self) -> Result<Vec<(HostName, Arc<ClientConfig>)>> {
+        self.clients_of(&self.hosts[..self.speakers])
+    }
+
+    /// The same for each host that only waits.
+    pub(super) fn waiting_clients(&self) -> Result<Vec<(HostName, Arc<ClientConfig>)>> {
+        self.clients_of(&self.hosts[self.speakers..])
+    }
+
+    fn clients_of(
+        &self,
+        hosts: &[(HostName, CertificateDer<'static>, PrivateKeyDer<'static>)],
+    ) -> Result<Vec<(HostName, Arc<ClientConfig>)>> {
         let client = |(host, certificate, key): &(
             HostName,
             CertificateDer<'static>,
@@ -125,7 +139,7 @@ impl Scene {
             config.alpn_protocols = vec![b"http/1.1".to_vec()];
             Ok((host.clone(), Arc::new(config)))
         };
-        self.hosts.iter().map(client).collect()
+        hosts.iter().map(client).collect()
     }
 }
 

@@ -138,9 +138,14 @@ impl Folder {
         fs::write(self.path("fleet.toml"), text).unwrap();
     }
 
+    /// Writes the bundle of release `number`.
+    pub fn bundle(&self, number: u64, content: Content) {
+        fs::write(self.path("bundles/app.toml"), bundle_toml(number, content)).unwrap();
+    }
+
     /// Builds and signs release `number`, which opens `stable@r<number>`.
     pub fn release(&self, number: u64, content: Content) {
-        fs::write(self.path("bundles/app.toml"), bundle_toml(number, content)).unwrap();
+        self.bundle(number, content);
         let (out, before) =
             (format!("fleet/releases/{number}"), format!("fleet/releases/{}", number - 1));
         let reference = format!("stable=r{number}");

@@ -7,6 +7,7 @@
     reason = "test code"
 )]
 
+mod awaiting;
 mod budgets;
 mod checkpoints;
 mod halting;

@@ -52,6 +52,20 @@ pub(crate) enum Fault {
     Publish,
     /// What a host runs begins to fail its probe.
     Sicken(At),
+    /// An operator wants something, which is no fault, but nothing that follows by itself either.
+    Verb(Wish),
+}
+
+/// What an operator wants, of the newest rollout where it is about one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Wish {
+    Pause,
+    Resume,
+    Abort,
+    Skip(At),
+    Retry(At),
+    Hold(At),
+    Release(At),
 }
 
 /// What becomes of a request and its answer.
@@ -93,7 +107,7 @@ pub(crate) enum Loss {
 const MOST_EFFECTS: usize = 7;
 
 /// Every kind of action, as [`Action::kind`] names it.
-pub(crate) const KINDS: [&str; 33] = [
+pub(crate) const KINDS: [&str; 40] = [
     "Deliver()",
     "Fault(Arrive())",
     "Fault(Backup)",
@@ -106,6 +120,13 @@ pub(crate) const KINDS: [&str; 33] = [
     "Fault(LoseDispatch())",
     "Fault(Publish)",
     "Fault(Sicken())",
+    "Fault(Verb(Abort))",
+    "Fault(Verb(Hold()))",
+    "Fault(Verb(Pause))",
+    "Fault(Verb(Release()))",
+    "Fault(Verb(Resume))",
+    "Fault(Verb(Retry()))",
+    "Fault(Verb(Skip()))",
     "Finish(, Broken)",
     "Finish(, Deferred)",
     "Finish(, Done)",
@@ -278,6 +299,9 @@ impl State {
         if up && left.releases > 0 && self.released < setup.releases.len() {
             push(Fault::Publish);
         }
+        if up && left.verbs > 0 {
+            wishes().for_each(|wish| push(Fault::Verb(wish)));
+        }
     }
 
     fn fates(&self) -> impl Iterator<Item = Fate> {
@@ -298,6 +322,12 @@ impl State {
             actions.extend(failures.map(|how| Action::Finish(at, how)));
         }
     }
+}
+
+/// Everything that an operator may want.
+fn wishes() -> impl Iterator<Item = Wish> {
+    let of_host = |at| [Wish::Skip(at), Wish::Retry(at), Wish::Hold(at), Wish::Release(at)];
+    [Wish::Pause, Wish::Resume, Wish::Abort].into_iter().chain((0..HOSTS).flat_map(of_host))
 }
 
 impl Host {

@@ -30,6 +30,8 @@ pub(crate) struct Bounds {
     pub(crate) deferred: u8,
     /// Hosts on which what runs begins to fail its probe.
     pub(crate) sick: u8,
+    /// Things that an operator wants done.
+    pub(crate) verbs: u8,
 }
 
 /// One run.
@@ -60,6 +62,7 @@ const NONE: Bounds = Bounds {
     broken: 0,
     deferred: 0,
     sick: 0,
+    verbs: 0,
 };
 
 const fn run(name: &'static str, bounds: Bounds) -> Run {
@@ -83,6 +86,7 @@ pub(crate) const SHORT: &[Run] = &[
     run("a newer release", Bounds { releases: 1, ..NONE }),
     run("a newer release over a bad one", Bounds { releases: 1, broken: 1, ..NONE }),
     run("a wiped database", Bounds { wipes: 1, ..NONE }),
+    run("an operator wants something", Bounds { verbs: 1, ..NONE }),
 ];
 
 /// What takes longer: by hand, `cargo xtask model --long`.
@@ -101,4 +105,10 @@ pub(crate) const LONG: &[Run] = &[
     run("a wiped database and a lost message", Bounds { wipes: 1, losses: 1, ..NONE }),
     run("a newer release while an agent dies", Bounds { releases: 1, agent_crashes: 1, ..NONE }),
     run("an older database and a newer release", Bounds { restores: 1, releases: 1, ..NONE }),
+    run("an operator wants two things", Bounds { verbs: 2, ..NONE }),
+    run("an operator and a bad closure", Bounds { verbs: 1, broken: 1, ..NONE }),
+    run("an operator and a sick host", Bounds { verbs: 1, sick: 1, ..NONE }),
+    run("an operator and an agent that dies", Bounds { verbs: 1, agent_crashes: 1, ..NONE }),
+    run("an operator and a wiped database", Bounds { verbs: 1, wipes: 1, ..NONE }),
+    run("an operator and a newer release", Bounds { verbs: 1, releases: 1, ..NONE }),
 ];

@@ -7,11 +7,12 @@ use wavegate_control_plane::core::Write;
 use wavegate_proto::ids::{ClosureId, RolloutId, Seq};
 use wavegate_proto::record::{HostRecord, HostState};
 use wavegate_proto::wire::operator::RolloutState;
+use wavegate_reconciler::fleet::placement::SkipReason;
 use wavegate_reconciler::plan::waiting_for;
 use wavegate_state_machine::agent::Answer;
 
 use crate::setup::{BEFORE, HOSTS, Setup, WAVES};
-use crate::state::{At, State};
+use crate::state::{At, Host, State};
 use crate::step::Step;
 use wavegate_tests::release_kit::closure;
 
@@ -26,6 +27,8 @@ pub(crate) enum Violation {
     Unsigned,
     /// A dispatch is open in a rollout that has failed or was superseded.
     DispatchInHalted,
+    /// A dispatch is open although an operator said no.
+    DispatchAgainstMark,
     /// A host converges although its probe has not passed since it was activated.
     ConvergedUnproven,
     /// An event that was answered is not in the database.
@@ -45,6 +48,7 @@ impl Violation {
             Self::Wave => "nobody of the second wave activates before the first is done",
             Self::Unsigned => "no host runs a closure not signed for it",
             Self::DispatchInHalted => "nothing is dispatched in a rollout that does not go on",
+            Self::DispatchAgainstMark => "nothing is dispatched against an operator's mark",
             Self::ConvergedUnproven => "nobody converges without a probe that passed",
             Self::AcknowledgedLost => "an acknowledged event is never lost",
             Self::QuarantineLost => "a quarantine is kept",
@@ -65,14 +69,18 @@ impl Step<'_> {
         }
     }
 
-    /// A host begins to activate. The first wave is done when its host has converged, or waits for a
-    /// reboot, which holds nobody; no failure is tolerated in a wave of one; a host that is broken under an older rollout gets its fix without waiting (G19).
+    /// A host begins to activate. The first wave is done when its host has converged, waits for a
+    /// reboot, which holds nobody, or was left out by a person; no failure is tolerated in a wave of one; a host that is broken under an older rollout gets its fix without waiting (G19).
     pub(crate) fn judge_activation(&mut self, at: At, rollout_id: &RolloutId, id: &ClosureId) {
         if !Setup::is_signed(id) {
             self.broken(Violation::Unsigned);
         }
-        let first_wave_done =
-            self.state.hosts[..WAVES[0]].iter().all(|host| host.truth.done.contains(rollout_id));
+        let skipped = |host: &Host| {
+            self.state.ghosts.skipped.contains(&(rollout_id.clone(), host.name.clone()))
+        };
+        let first_wave_done = self.state.hosts[..WAVES[0]]
+            .iter()
+            .all(|host| host.truth.done.contains(rollout_id) || skipped(host));
         let is_fix = self.state.hosts[at].agent.iter().flat_map(|agent| agent.records()).any(|r| {
             r.rollout_id != *rollout_id
                 && (r.state == HostState::Failed || r.degraded_since.is_some())
@@ -98,6 +106,14 @@ impl Step<'_> {
                 Write::Rollout(row) => _ = self.rollouts.insert(row.state),
                 Write::Log(row) if row.kind == "host_skipped" => {
                     self.state.ghosts.left_out.extend(row.host.clone());
+                    if row.actor.starts_with("operator/") {
+                        let place = row.rollout_id.clone().zip(row.host.clone());
+                        self.state.ghosts.skipped.extend(place);
+                    }
+                }
+                Write::Log(row) if row.kind == "host_retried" => {
+                    let place = row.rollout_id.clone().zip(row.host.clone());
+                    self.state.ghosts.skipped.retain(|skipped| Some(skipped) != place.as_ref());
                 }
                 _ => {}
             }
@@ -127,11 +143,19 @@ impl Step<'_> {
             };
             over && rollout.placements.values().any(|p| p.lease.is_some())
         });
+        let against_mark = fleet.rollouts.values().any(|rollout| {
+            rollout.placements.iter().any(|(host, placement)| {
+                let held = fleet.hosts.get(host).is_some_and(|host| host.hold.is_some());
+                let skipped = placement.skip == Some(SkipReason::Operator);
+                placement.lease.is_some() && (rollout.mark.is_some() || held || skipped)
+            })
+        });
         let forgot = self.state.ghosts.forgot;
         let lost = !forgot && self.state.acknowledged_is_lost();
         let unquarantined = !forgot && self.state.quarantine_is_lost();
         for (is_broken, violation) in [
             (halted, Violation::DispatchInHalted),
+            (against_mark, Violation::DispatchAgainstMark),
             (lost, Violation::AcknowledgedLost),
             (unquarantined, Violation::QuarantineLost),
         ] {
@@ -206,7 +230,13 @@ impl State {
                 let own_fact = match ours.state {
                     HostState::Skipped => true,
                     HostState::Pending => theirs.is_none_or(|theirs| {
-                        let states = [HostState::Pending, HostState::Failed, HostState::Reverted];
+                        // A degraded one may be tried again, too.
+                        let states = [
+                            HostState::Pending,
+                            HostState::Failed,
+                            HostState::Reverted,
+                            HostState::Converged,
+                        ];
                         states.contains(&theirs.state)
                     }),
                     _ => false,

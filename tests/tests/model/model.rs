@@ -81,6 +81,7 @@ impl Model for Exploration {
             Wave,
             Unsigned,
             DispatchInHalted,
+            DispatchAgainstMark,
             ConvergedUnproven,
             AcknowledgedLost,
             QuarantineLost,

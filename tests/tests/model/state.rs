@@ -115,6 +115,8 @@ pub(crate) struct Ghosts {
     pub(crate) quarantined: BTreeSet<(ChannelName, ClosureId)>,
     /// Hosts that were left out for their silence: what they do counts again from their first word on.
     pub(crate) left_out: BTreeSet<HostName>,
+    /// Hosts that a person has left out of a rollout.
+    pub(crate) skipped: BTreeSet<(RolloutId, HostName)>,
     /// Whether a database was deleted or set back.
     pub(crate) forgot: bool,
     pub(crate) violation: Option<Violation>,
@@ -277,6 +279,8 @@ impl fmt::Debug for DiskText<'_> {
             .field("host_rollouts", &stored.host_rollouts)
             .field("quarantines", &stored.quarantines)
             .field("dispatches", &stored.dispatches)
+            .field("marks", &stored.marks)
+            .field("marks_version", &stored.marks_version)
             .finish()
     }
 }

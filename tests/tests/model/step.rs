@@ -17,6 +17,7 @@ use crate::setup::{BEFORE, HEARTBEAT_SECS, HOSTS, Setup, TICK_SECS};
 use crate::state::{At, Control, Host, Poll, State, Truth};
 
 mod hosts;
+mod operator;
 mod requests;
 
 /// A step under way.
@@ -159,6 +160,7 @@ impl<'a> Step<'a> {
                 self.state.left.sick -= 1;
                 self.host(*at).sick = true;
             }
+            Fault::Verb(wish) => self.wish(*wish),
         }
     }
 

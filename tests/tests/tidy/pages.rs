@@ -52,6 +52,7 @@ fn links_between_the_pages_lead_somewhere() {
         "docs/coverage.md",
         "docs/mutants.md",
         "docs/reliability.md",
+        "docs/heritage.md",
     ]) {
         let path = workspace().join(page);
         let text = std::fs::read_to_string(&path).unwrap();
@@ -96,7 +97,7 @@ fn the_architecture_page_names_what_exists() {
 #[test]
 fn the_pages_that_promise_name_tests_that_exist() {
     let functions = function_names();
-    for page in ["docs/reliability.md", "SECURITY.md"] {
+    for page in ["docs/reliability.md", "docs/heritage.md", "SECURITY.md"] {
         let text = std::fs::read_to_string(workspace().join(page)).unwrap();
         let spans = code_spans(&text);
         let tests: Vec<&String> = spans.iter().filter(|code| is_test_name(code)).collect();

@@ -55,6 +55,12 @@ pub struct RotateArgs {
     /// The fleet's authorities from now on (PEM); may be repeated
     #[arg(long, value_name = "FILE")]
     ca: Vec<PathBuf>,
+    /// A public key whose tokens let hosts in from now on; may be repeated
+    #[arg(long, value_name = "PUBLIC KEY")]
+    add_enroll: Vec<PublicKey>,
+    /// The id of a key whose tokens let nobody in any more; may be repeated
+    #[arg(long, value_name = "KEY ID")]
+    remove_enroll: Vec<KeyId>,
 }
 
 /// Arguments of `wavegate trust add-key`.
@@ -101,6 +107,8 @@ impl RotateArgs {
             threshold: self.threshold,
             reject_signed_before: self.reject_signed_before,
             ca_pem: Some(authorities).filter(|authorities| !authorities.is_empty()),
+            add_enroll: self.add_enroll.iter().cloned().map(TrustedKey::new).collect(),
+            remove_enroll: self.remove_enroll.clone(),
         };
         self.next.make(change, out)
     }

@@ -51,7 +51,8 @@ impl Host {
             | AgentEffect::SaveMeta(_)
             | AgentEffect::RememberActivated(_)
             | AgentEffect::Reject(_)
-            | AgentEffect::Unreject(_) => {}
+            | AgentEffect::Unreject(_)
+            | AgentEffect::SettleOneWay { .. } => {}
         }
     }
 

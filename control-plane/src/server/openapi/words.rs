@@ -77,6 +77,8 @@ pub const WORDS: &[Words] = &[
     words("GET", "/v1/hosts", "The hosts").query(HOSTS),
     words("GET", "/v1/hosts/{host}", "One host"),
     words("GET", "/v1/hosts/{host}/explain", "Every gate that holds a host, and what clears it"),
+    words("GET", "/v1/hosts/{host}/resources", "What a host has last said of its resources")
+        .query(PAGE),
     words("GET", "/v1/channels", "The channels").query(PAGE),
     words("GET", "/v1/rollouts", "The rollouts").query(ROLLOUTS),
     words("GET", "/v1/rollouts/{id}", "One rollout with its waves"),

@@ -12,6 +12,7 @@ pub(super) mod health;
 pub(super) mod hosts;
 pub(super) mod quarantines;
 pub(super) mod releases;
+pub(super) mod resources;
 pub(super) mod rollouts;
 pub(super) mod status;
 pub(super) mod stream;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::record::ProbeKind;
+use crate::signing::PublicKey;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +49,18 @@ pub enum Check {
         #[serde(default)]
         expect_exit: i32,
     },
+    /// A signed report of a local collector about single controls; a probe only, no gate.
+    Evidence {
+        /// Where the report is.
+        path: String,
+        /// Whose signature counts: an Ed25519 key in base64.
+        public_key: PublicKey,
+        /// How old it may be, in seconds.
+        max_age_secs: u64,
+        /// The controls that must be in it; empty: those that are.
+        #[serde(default)]
+        controls: Vec<String>,
+    },
 }
 
 fn default_method() -> String {
@@ -66,6 +79,7 @@ impl Check {
             Self::Http { .. } => ProbeKind::Http,
             Self::Tcp { .. } => ProbeKind::Tcp,
             Self::Exec { .. } => ProbeKind::Exec,
+            Self::Evidence { .. } => ProbeKind::Evidence,
         }
     }
 }

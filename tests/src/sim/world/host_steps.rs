@@ -121,7 +121,8 @@ impl World {
             | AgentEffect::SaveMeta(_)
             | AgentEffect::RememberActivated(_)
             | AgentEffect::Reject(_)
-            | AgentEffect::Unreject(_) => unreachable!("written"),
+            | AgentEffect::Unreject(_)
+            | AgentEffect::SettleOneWay { .. } => unreachable!("written"),
         }
     }
 

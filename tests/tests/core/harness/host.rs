@@ -11,7 +11,7 @@ use wavegate_proto::ids::{BootId, ClosureId, JournalId, RolloutId, Seq, Serial, 
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::agent::{
     Checkpoint, Dispatch, Heartbeat, JournalHead, Marks, ProbeCounts, Rejected, ResourceCounts,
-    RolloutProof,
+    ResourceRef, RolloutProof,
 };
 use wavegate_state_machine::host::refused_form;
 
@@ -34,6 +34,8 @@ pub(crate) struct Host {
     pub(crate) serial: Serial,
     /// Its share of the operators' marks.
     pub(crate) marks: Option<Marks>,
+    /// What it waits for on other hosts.
+    pub(crate) awaiting: Vec<ResourceRef>,
 }
 
 /// One journal.
@@ -59,6 +61,7 @@ impl Host {
             checkpoint: None,
             serial: Serial(0),
             marks: None,
+            awaiting: Vec::new(),
         }
     }
 
@@ -79,7 +82,7 @@ impl Host {
             rejected: self.rejected.clone(),
             probes: ProbeCounts::default(),
             resources: ResourceCounts::default(),
-            awaiting: Vec::new(),
+            awaiting: self.awaiting.clone(),
         }
     }
 }

@@ -119,7 +119,8 @@ impl Step<'_> {
             | AgentEffect::SaveMeta(_)
             | AgentEffect::RememberActivated(_)
             | AgentEffect::Reject(_)
-            | AgentEffect::Unreject(_) => unreachable!("written"),
+            | AgentEffect::Unreject(_)
+            | AgentEffect::SettleOneWay { .. } => unreachable!("written"),
         }
         None
     }
