@@ -2,7 +2,7 @@
 //! written as it was read.
 //!
 //! Not here: what a whole bundle must be beyond its resources (see `Bundle::parse`).
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 use serde_json::{Value, json};
 use wavegate_proto::artifact::bundle::{Bundle, Holding, Resource, ResourceSpec};

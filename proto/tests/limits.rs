@@ -6,10 +6,17 @@
 use std::time::Duration;
 
 use wavegate_proto::artifact::policy::Limit;
+use wavegate_proto::artifact::revocations::MovedBack;
 use wavegate_proto::duration::parse_duration;
 use wavegate_proto::event::{MAX_TEXT_BYTES, cut_text};
-use wavegate_proto::ids::{BlobId, ClosureId, HostName, ProbeName, ResourceId};
+use wavegate_proto::ids::{
+    BlobId, ClosureId, HostName, ProbeName, ResourceId, Sha256Hash, WaveIndex,
+};
 use wavegate_proto::json::{depth_within, parse_strict};
+use wavegate_proto::merkle::MerkleTree;
+use wavegate_proto::record::{HostRecord, ProbeKind, ProbeMode, ProbeRecord, ProbeStatus};
+use wavegate_proto::signing::{MAX_SIGNATURE_FILE_BYTES, PrivateKey, SignatureFile};
+use wavegate_proto::trust::{MAX_TRUST_BYTES, TrustError, TrustFile, TrustedKey};
 
 fn is<T: std::str::FromStr>(text: &str) -> bool {
     text.parse::<T>().is_ok()
@@ -146,5 +153,68 @@ fn integers_that_every_reader_holds_exactly() {
         ("null", true),
     ] {
         assert_eq!(parse_strict(text.as_bytes()).is_ok(), fits, "{text}");
+    }
+}
+
+/// Files that are too large, or say too little, are refused before anything in them is believed.
+#[test]
+fn g14_files_of_keys_and_signatures_are_bounded() {
+    let padded = |bytes: usize| format!("{}{}", " ".repeat(bytes), "{}").into_bytes();
+    let why = SignatureFile::parse(&padded(MAX_SIGNATURE_FILE_BYTES)).unwrap_err().to_string();
+    assert!(why.contains("above 65536"), "{why}");
+    assert!(SignatureFile::parse(b"[").is_err() && SignatureFile::parse(b"{}").is_err());
+    let trust = |bytes: &[u8]| TrustFile::parse(bytes).unwrap_err();
+    assert!(matches!(trust(&padded(MAX_TRUST_BYTES)), TrustError::TooLarge));
+    assert!(matches!(trust(b"{}"), TrustError::Shape(_)));
+    let fleet = || "demo".parse().unwrap();
+    let keys = |count: u8| -> Vec<TrustedKey> {
+        let key = |seed| TrustedKey::new(PrivateKey::from_seed([seed; 32]).public_key());
+        (1..=count).map(key).collect()
+    };
+    assert!(TrustFile::new(fleet(), 1, keys(64), vec![]).check().is_ok());
+    let many = TrustFile::new(fleet(), 1, keys(65), vec![]);
+    assert!(matches!(many.check(), Err(TrustError::TooManyKeys)));
+    let other = TrustFile { schema_version: 2, ..TrustFile::new(fleet(), 1, keys(1), vec![]) };
+    assert!(matches!(other.check(), Err(TrustError::Schema(2))));
+}
+
+#[test]
+fn a_tree_without_leaves_is_the_hash_of_nothing() {
+    let empty = MerkleTree::new(std::iter::empty());
+    assert!(empty.is_empty());
+    assert_eq!((empty.root(), empty.prove(0)), (Sha256Hash::of(b""), None));
+    let one = MerkleTree::new(std::iter::once(&b"x"[..]));
+    assert!(!one.is_empty());
+}
+
+#[test]
+fn a_revocation_that_would_be_taken_back_is_told_in_words() {
+    let known = "2026-11-21T09:00:00Z".parse().unwrap();
+    let moved = |offered| MovedBack { subject: "host/a", known, offered }.to_string();
+    let up_to = "host/a is revoked up to 2026-11-21T09:00:00.000Z, and would";
+    assert_eq!(moved(None), format!("{up_to} not be any more"));
+    assert_eq!(moved(Some(known)), format!("{up_to} be only up to 2026-11-21T09:00:00.000Z"));
+}
+
+/// Only an enforce probe that fails now speaks against a host.
+#[test]
+fn e8_which_probes_of_a_record_speak_against_it() {
+    let closure = ClosureId::Bundle(BlobId::of(b"x"));
+    let (id, host) = ("stable@r1".parse().unwrap(), "a".parse().unwrap());
+    let opened = wavegate_proto::time::Timestamp::default();
+    let mut record = HostRecord::pending(id, host, WaveIndex(0), closure, opened);
+    for (mode, status, speaks) in [
+        (ProbeMode::Enforce, ProbeStatus::Fail, true),
+        (ProbeMode::Enforce, ProbeStatus::Pass, false),
+        (ProbeMode::Enforce, ProbeStatus::Unknown, false),
+        (ProbeMode::Observe, ProbeStatus::Fail, false),
+        (ProbeMode::Disabled, ProbeStatus::Fail, false),
+    ] {
+        let (name, kind) = ("p".parse().unwrap(), ProbeKind::Http);
+        let probe = ProbeRecord { name, kind, mode, status, failing_since: None, reason: None };
+        assert_eq!(probe.is_enforced(), mode == ProbeMode::Enforce);
+        record.probes = vec![probe];
+        let failing = record.failing_enforce_probes().count();
+        assert_eq!(failing, usize::from(speaks), "{mode:?} {status:?}");
     }
 }

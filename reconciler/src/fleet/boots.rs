@@ -166,6 +166,13 @@ mod tests {
         assert_eq!(found(&both), [(50, "cloned")]);
     }
 
+    /// What was sent up to half a minute after the newer boot began may just have been under way.
+    #[test]
+    fn g15_an_overlap_is_longer_than_a_heartbeat_is_under_way() {
+        assert!(found(&[(0, 1, -900), (25, 2, 20), (50, 1, -900)]).is_empty());
+        assert_eq!(found(&[(0, 1, -900), (25, 2, 20), (51, 1, -900)]), [(51, "cloned")]);
+    }
+
     #[test]
     fn a_reboot_and_a_machine_that_was_replaced_are_no_clones() {
         assert!(found(&[(0, 1, -900), (60, 1, -900), (120, 2, 90), (180, 2, 90)]).is_empty());

@@ -5,6 +5,7 @@ use wavegate_proto::ids::Attempt;
 use wavegate_proto::record::{HostState, Rollback};
 use wavegate_proto::wire::operator::{QuarantineDocument, QuarantineSource, RolloutState};
 use wavegate_reconciler::fleet::Quarantine;
+use wavegate_reconciler::fleet::placement::SkipReason;
 use wavegate_reconciler::gates::{Gate, Lane};
 use wavegate_reconciler::plan::{Action, plan};
 
@@ -163,4 +164,15 @@ fn g23_whoever_is_not_exactly_as_the_target_says_is_never_carried() {
         placement.entry.checks = Some(format!("sha256:{}", "0".repeat(64)).parse().unwrap());
     });
     assert_eq!(other_checks.lane("stable@r2", "a"), Lane::Ordinary, "other checks");
+}
+
+/// A broken host does not wait for its wave, but one that a person left out is not looked at at all.
+#[test]
+fn g7_a_broken_host_that_was_left_out_is_no_candidate_of_a_fix() {
+    let mut scene =
+        next(false, |s| _ = s.failed("stable@r1", "a", FailureClass::Artifact, Rollback::Failed));
+    assert_eq!(scene.dispatched(), ["stable@r2 first", "stable@r2 a"]);
+    scene.edit("stable@r2", "a", |placement| placement.skip = Some(SkipReason::Operator));
+    let plan = plan(&scene.fleet, scene.now);
+    assert_eq!((plan.actions.len(), plan.report.held.len()), (1, 0));
 }

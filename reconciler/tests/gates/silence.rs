@@ -83,6 +83,8 @@ fn whoever_returns_is_taken_in_again() {
     scene.edit("stable@r1", "a", |placement| placement.skip = Some(SkipReason::Offline));
     scene.state("stable@r1", "b", HostState::Soaking);
     scene.edit("stable@r1", "b", |placement| placement.lost = true);
+    let set_aside = ["a", "b", "c"].map(|host| scene.fleet.is_set_aside_for_silence(&name(host)));
+    assert_eq!(set_aside, [true, true, false]);
     assert_eq!(done(&scene), ["unskip a", "found b"]);
     scene.wait_millis((OFFLINE_AFTER_SECS + 1) * 1000);
     assert!(done(&scene).is_empty(), "nobody has spoken");
@@ -110,6 +112,30 @@ fn g24_silence_is_not_counted_from_before_the_gate_opened() {
     scene.fleet.refresh(&name("a"));
     assert!(after_silence(scene.clone(), "a", SKIP_AFTER_SECS).is_empty());
     assert_eq!(after_silence(scene, "a", SKIP_AFTER_SECS + 1), ["skip a"]);
+}
+
+/// G9: what follows from silence goes first; whoever waits is looked at in the next plan.
+#[test]
+fn g9_nobody_is_dispatched_in_the_plan_that_leaves_somebody_out() {
+    let mut scene = fleet(Some(SKIP_AFTER_SECS), &["a", "b", "c"]);
+    scene.wait_millis((SKIP_AFTER_SECS + 1) * 1000);
+    for host in ["b", "c"] {
+        heard(&mut scene, host);
+    }
+    assert_eq!(done(&scene), ["skip a"]);
+    assert!(scene.dispatched().is_empty());
+    scene.edit("stable@r1", "a", |placement| placement.skip = Some(SkipReason::Offline));
+    assert_eq!(scene.dispatched(), ["stable@r1 b", "stable@r1 c"]);
+}
+
+/// Until the fleet has been heard nothing is planned at all, and nothing reported of each host.
+#[test]
+fn g25_a_fleet_that_is_not_heard_yet_has_an_empty_plan() {
+    let mut scene = fleet(Some(SKIP_AFTER_SECS), &["a", "b", "c"]);
+    scene.fleet.recovering.opened_at = None;
+    scene.wait_millis((SKIP_AFTER_SECS + 1) * 1000);
+    let empty = plan(&scene.fleet, scene.now);
+    assert_eq!((empty.actions, empty.report.held), (Vec::new(), Vec::new()));
 }
 
 /// E21: rollouts by opening, hosts by wave, then name: not by who has been silent longest.
