@@ -124,9 +124,12 @@ fn host(before: &[Choice]) -> World {
     world.write("/etc/secret", "a secret", 0o600);
     fs::create_dir(world.path("/lib")).unwrap();
     symlink("lib", world.path("/link")).unwrap();
+    let inside = fs::canonicalize(world.root()).unwrap();
     for (path, (thing, content, number, owner)) in PATHS.iter().zip(before) {
         let at = world.path(path);
-        if !at.parent().unwrap().is_dir() {
+        // A link on the way may lead out of the root for whoever is not the agent: nothing is put there.
+        let folder = fs::canonicalize(at.parent().unwrap());
+        if !folder.is_ok_and(|folder| folder.is_dir() && folder.starts_with(&inside)) {
             continue;
         }
         match thing {
@@ -134,7 +137,7 @@ fn host(before: &[Choice]) -> World {
             Thing::File => world.write(path, &format!("somebody's {content}"), 0o640),
             Thing::Folder => fs::create_dir(&at).unwrap_or(()),
             Thing::Link => {
-                let target = ["/etc", "nowhere", "etc/secret"][usize::from(*number) % 3];
+                let target = ["etc", "nowhere", "etc/secret"][usize::from(*number) % 3];
                 symlink(target, &at).unwrap_or(());
             }
         }
