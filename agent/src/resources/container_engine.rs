@@ -36,11 +36,11 @@ fn is_done(error: &Error) -> bool {
 
 fn refused(doing: &'static str, name: &str) -> impl FnOnce(Error) -> ResourceError {
     let name = name.to_owned();
-    move |error| match error {
-        Error::DockerResponseServerError { message, .. } => {
-            ResourceError::EngineRefused { doing, name, why: message }
+    move |error| {
+        if let Error::DockerResponseServerError { message: why, .. } = error {
+            return ResourceError::EngineRefused { doing, name, why };
         }
-        other => ResourceError::EngineAway { why: other.to_string() },
+        ResourceError::EngineAway { why: error.to_string() }
     }
 }
 

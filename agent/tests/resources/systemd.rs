@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use wavegate_agent::resources::drift::Correction;
 use wavegate_proto::ids::ResourceId;
@@ -74,11 +75,10 @@ impl Machine {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let children = format!("/proc/{0}/task/{0}/children", nspawn.id());
         let mut machine = Self { nspawn, leader: String::new(), folder: path };
         // The first child of nspawn is not yet the one that becomes process 1.
         until("the bus", || {
-            let children = std::fs::read_to_string(&children).unwrap();
+            let children = std::fs::read_to_string(machine.children()).unwrap();
             machine.leader = children.split_whitespace().next()?.to_owned();
             Path::new(machine.bus().trim_start_matches("unix:path=")).exists().then_some(())
         });
@@ -88,6 +88,11 @@ impl Machine {
             matches!(state.trim(), "running" | "degraded").then_some(())
         });
         Some((World::with_systemd(folder, &bus), machine))
+    }
+
+    /// Where the kernel lists what nspawn has started.
+    fn children(&self) -> String {
+        format!("/proc/{0}/task/{0}/children", self.nspawn.id())
     }
 
     pub(crate) fn bus(&self) -> String {
@@ -107,6 +112,12 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
+        // Without its process 1 everything in it is gone; nspawn's own end would leave it running.
+        for leader in std::fs::read_to_string(self.children()).unwrap_or_default().split(' ') {
+            if let Some(leader) = leader.parse().ok().and_then(Pid::from_raw) {
+                let _gone = kill_process(leader, Signal::KILL);
+            }
+        }
         let _gone = self.nspawn.kill();
         let _gone = self.nspawn.wait();
         for mounted in ["root", "layers"] {
