@@ -187,15 +187,16 @@ impl Trial {
         );
         let mut said: Vec<String> = journal.entries[begins.unwrap_or(0)..]
             .iter()
-            .filter_map(|entry| match &entry.event {
-                Event::ResourceChanged { id, resource_kind: ResourceKind::ShellJob, status }
-                    if status.status == ResourceState::Failed =>
-                {
-                    let error = status.error.as_deref().unwrap_or_default();
-                    assert!(error.contains("was cut off"), "{id}: {error}");
-                    Some(id.to_string())
-                }
-                _ => None,
+            .filter_map(|entry| {
+                let Event::ResourceChanged { id, resource_kind: ResourceKind::ShellJob, status } =
+                    &entry.event
+                else {
+                    return None;
+                };
+                let error = status.error.as_deref().unwrap_or_default();
+                let failed = status.status == ResourceState::Failed;
+                assert!(!failed || error.contains("was cut off"), "{id}: {error}");
+                failed.then(|| id.to_string())
             })
             .collect();
         said.sort_unstable();
