@@ -92,12 +92,14 @@ impl Nixos {
     }
 }
 
-fn failure(outcome: ActivationOutcome) -> (FailureClass, String, Option<i32>, String) {
+fn failure(outcome: &ActivationOutcome) -> (FailureClass, String, Option<i32>, String) {
     match outcome {
         ActivationOutcome::Failed { class, reason, exit_code, detail, .. } => {
-            (class, reason, exit_code, detail)
+            (*class, reason.clone(), *exit_code, detail.clone())
         }
-        other => panic!("{other:?}"),
+        ActivationOutcome::Complete { .. } | ActivationOutcome::Deferred { .. } => {
+            panic!("{outcome:?}")
+        }
     }
 }
 
@@ -109,17 +111,17 @@ async fn the_exit_of_a_real_unit_says_how_the_switch_ended() {
     assert_eq!(nixos.activate(&system, 60).await, complete(false));
 
     let fails = nixos.system('c', "echo unit web.service failed >&2; exit 4");
-    let (class, reason, exit_code, detail) = failure(nixos.activate(&fails, 60).await);
+    let (class, reason, exit_code, detail) = failure(&nixos.activate(&fails, 60).await);
     assert_eq!((class, reason.as_str()), (FailureClass::Artifact, "switch-failed"));
     assert_eq!(exit_code, Some(4));
     assert!(detail.contains("unit web.service failed"), "{detail}");
 
     let dies = nixos.system('d', "kill -9 $$");
-    let (class, reason, ..) = failure(nixos.activate(&dies, 60).await);
+    let (class, reason, ..) = failure(&nixos.activate(&dies, 60).await);
     assert_eq!((class, reason.as_str()), (FailureClass::Host, "switch-killed"));
 
     let hangs = nixos.system('e', "trap '' TERM; sleep 1000 & wait; wait");
-    let (class, reason, ..) = failure(nixos.activate(&hangs, 2).await);
+    let (class, reason, ..) = failure(&nixos.activate(&hangs, 2).await);
     assert_eq!((class, reason.as_str()), (FailureClass::Artifact, "switch-timeout"));
     // Gone back to at once: systemd may not have forgotten its first unit yet.
     assert_eq!(nixos.activate(&system, 60).await, complete(true));
@@ -144,7 +146,7 @@ async fn a4_a_real_unit_is_found_again_also_when_it_has_ended_meanwhile() {
         if exit == 0 {
             assert_eq!(outcome, complete(true));
         } else {
-            assert_eq!(failure(outcome).2, Some(3));
+            assert_eq!(failure(&outcome).2, Some(3));
         }
         fs::remove_file(nixos.root.join("go")).unwrap();
     }
