@@ -183,7 +183,7 @@ impl Step<'_> {
             Outcome::Deferred => {
                 self.state.left.deferred -= 1;
                 self.host(at).staged = Some(closure);
-                ActivationOutcome::Deferred { component: "kernel".to_owned(), probes: probes() }
+                ActivationOutcome::Deferred { component: "kernel".to_owned() }
             }
             Outcome::Broken => {
                 self.state.left.broken -= 1;
