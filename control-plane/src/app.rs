@@ -115,8 +115,7 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
     let compaction = tokio::spawn(compaction::run(events.clone(), service.handle(), stop()));
     let indexing = tokio::spawn(indexing::run(index, service.committed(), stop()));
     let keeping = workers::clock::run(clock.clone(), settings.state_dir.clone(), stop());
-    let (reload_certificates, certificates) =
-        certificates::start(opened.tls.clone(), opened.trust.clone(), stop());
+    let (reload, certificates) = certificates::start(&opened.tls, &opened.trust, stop());
     let workers = vec![worker, compaction, indexing, tokio::spawn(keeping), certificates];
     let context = Context::new(Shared {
         handle: service.handle(),
@@ -144,7 +143,7 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
         service,
         publisher,
         listeners,
-        reload_certificates,
+        reload_certificates: reload,
         workers,
         stopping,
         _lock: opened.lock,

@@ -188,6 +188,9 @@ impl Host {
     /// The agent is killed and starts again from its disk.
     fn restart(&mut self) {
         self.disconnect();
+        // A new process has not failed yet, and reports at once.
+        self.backoff.reset();
+        self.heartbeat.due = Instant::now();
         self.work = None;
         self.probing = None;
         self.generation += 1;
@@ -224,10 +227,10 @@ impl Host {
         let kept = self.work.take();
         self.doing.clear();
         self.dispatching = false;
-        let now = Instant::now();
+        let due = Instant::now() + self.backoff.after_failure();
         for turn in [&mut self.heartbeat, &mut self.poll, &mut self.post] {
             if turn.under_way {
-                *turn = Turn { under_way: false, due: now + self.backoff.after_failure() };
+                *turn = Turn { under_way: false, due };
             }
         }
         if let Some(work) = kept {

@@ -313,7 +313,8 @@ impl Core {
         }
         let open = |(rollout, placement): (&Rollout, &Placement)| {
             let current = self.fleet.channels.get(&rollout.id.channel)?.rollout_id == rollout.id;
-            let started = placement.record.state != HostState::Pending;
+            let started =
+                !matches!(placement.record.state, HostState::Pending | HostState::Skipped);
             (started && (current || placement.is_in_flight())).then(|| placement.record.clone())
         };
         let mut records: Vec<HostRecord> = self.fleet.records(host).filter_map(open).collect();

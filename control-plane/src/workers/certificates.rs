@@ -19,12 +19,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Looks until the process stops, and at once when notified.
 pub(crate) fn start(
-    tls: Arc<LiveTls>,
-    trust: Arc<TrustStore>,
+    tls: &Arc<LiveTls>,
+    trust: &Arc<TrustStore>,
     stop: CancellationToken,
 ) -> (Arc<Notify>, JoinHandle<()>) {
     let look_now = Arc::new(Notify::new());
-    let looking = tokio::spawn(run(tls, trust, look_now.clone(), stop));
+    let looking = tokio::spawn(run(tls.clone(), trust.clone(), look_now.clone(), stop));
     (look_now, looking)
 }
 

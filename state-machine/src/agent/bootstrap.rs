@@ -20,7 +20,9 @@ impl AgentCore {
         for snapshot in snapshots {
             let id = snapshot.rollout_id.clone();
             let known = self.tracks.contains_key(&id) || self.bootstrap.contains_key(&id);
-            let ours = snapshot.host == self.host && snapshot.state != HostState::Pending;
+            // A journal cannot begin with either: there would be nothing to keep, at every heartbeat anew.
+            let begun = !matches!(snapshot.state, HostState::Pending | HostState::Skipped);
+            let ours = begun && snapshot.host == self.host;
             if ours && !known && self.bootstrap.len() < MAX_SNAPSHOTS {
                 self.bootstrap.insert(id.clone(), snapshot);
                 step.push(AgentEffect::FetchPlan { rollout_id: id });

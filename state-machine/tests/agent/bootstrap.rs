@@ -248,6 +248,10 @@ fn g2_only_so_many_snapshots_of_this_host_are_looked_at() {
     let foreign = HostRecord { host: "web-2".parse().unwrap(), ..known.clone() };
     let mut host = Host::new();
     assert_eq!(asks_for_plans(&mut host, vec![foreign]), 0, "of another host");
+    for state in [HostState::Pending, HostState::Skipped] {
+        let snapshot = in_state(&r1, state);
+        assert_eq!(asks_for_plans(&mut host, vec![snapshot]), 0, "no journal begins {state}");
+    }
     assert_eq!(asks_for_plans(&mut host, vec![known.clone()]), 1);
     assert_eq!(asks_for_plans(&mut host, vec![known.clone()]), 0, "its plan is under way");
     let many = (2..40).map(|n| {

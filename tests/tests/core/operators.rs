@@ -343,6 +343,8 @@ fn a_skipped_host_holds_neither_its_wave_nor_its_budget_and_a_retry_brings_it_ba
     assert_eq!(cp.held_by("host-01"), ["skipped-by-operator"]);
     cp.advance(hours(1));
     assert!(cp.dispatched().is_empty(), "that it speaks does not bring it back");
+    // D5: it would fetch its plan, and open and drop a journal, with every heartbeat.
+    assert_eq!(cp.heartbeat("host-01").unwrap().bootstrap, [], "there is nothing to keep");
     cp.retry(R1, "host-01");
     assert_eq!(cp.dispatched(), ["host-01"]);
     cp.converge("host-01");
