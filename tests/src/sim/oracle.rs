@@ -94,8 +94,11 @@ impl Oracle {
                 continue;
             }
             let mut end = self.tell_channel(chapter, spec);
-            if chapter.is_aborted(&id) && end != End::Held {
-                self.as_far_as_it_came(chapter, spec, &before);
+            if chapter.is_aborted(&id) {
+                // One that was held has not come anywhere.
+                if end != End::Held {
+                    self.as_far_as_it_came(chapter, spec, &before);
+                }
                 end = End::Aborted;
             }
             self.ends.insert(spec.channel.clone(), (id, end));
