@@ -73,7 +73,7 @@ impl Shell {
             let reason = "unsupported-backend".to_owned();
             return Err(Rejection { reason, detail: Some(detail) });
         }
-        let Some(document) = plan.entry.closure.blob().or(plan.entry.checks) else {
+        let Some(document) = plan.entry.document() else {
             // A store path without checks has no probes.
             return Ok(OfferedPlan { plan, proof, probes: Some(Vec::new()) });
         };
@@ -140,8 +140,7 @@ async fn fetch_history(
         }
     };
     let verified = verify_history(&shell.trust(), &shell.host, &proof);
-    if let Some(blob) =
-        verified.as_ref().ok().and_then(|plan| plan.entry.closure.blob().or(plan.entry.checks))
+    if let Some(blob) = verified.as_ref().ok().and_then(|plan| plan.entry.document())
         && let Err(failure) = shell.fetch_closure(blob, deadline).await
     {
         tracing::warn!(rollout = %id, detail = failure.detail, "closure not at hand");

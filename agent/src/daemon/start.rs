@@ -197,8 +197,8 @@ fn verified(
             .inspect_err(|e| tracing::error!(rollout = %rollout_id, %e, "plan no longer verifies"))
             .ok()
     });
-    let entry = plan.as_ref().map(|plan| &plan.entry);
-    let bundle = entry.and_then(|entry| entry.closure.blob().or(entry.checks)).and_then(|blob| {
+    let document = plan.as_ref().and_then(|plan| plan.entry.document());
+    let bundle = document.and_then(|blob| {
         cache
             .closure(&blob)
             .inspect_err(|e| tracing::error!(%blob, %e, "closure in the cache not usable"))

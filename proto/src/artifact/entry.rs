@@ -21,3 +21,12 @@ pub struct HostEntry {
     /// Its wave.
     pub wave: WaveIndex,
 }
+
+impl HostEntry {
+    /// The closure document that names the probes: the bundle itself, or what stands beside a store path.
+    /// `None`: a store path without probes.
+    #[must_use]
+    pub fn document(&self) -> Option<BlobId> {
+        self.closure.blob().or(self.checks)
+    }
+}

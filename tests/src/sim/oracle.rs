@@ -70,6 +70,9 @@ pub struct Oracle {
     perhaps: BTreeSet<(ChannelName, ClosureId)>,
     /// Hosts that were left as they failed: their fix does not wait for waves.
     broken: BTreeSet<HostName>,
+    /// Hosts that a rollout may have done without: left out by a person, or away for long. It may go on in
+    /// later chapters, which say nothing of them any more.
+    left_out: BTreeSet<(RolloutId, HostName)>,
     /// Failures that the policy tolerates, in the chapter told last.
     pub tolerated: usize,
 }
@@ -90,6 +93,10 @@ impl Oracle {
         let before = self.clone();
         for spec in &chapter.channels {
             let id = rollout_id(spec);
+            let hosts = spec.entries.iter().map(|entry| &entry.host);
+            let without = hosts
+                .filter(|host| chapter.away.as_ref() == Some(host) || chapter.is_skipped(host));
+            self.left_out.extend(without.map(|host| (id.clone(), host.clone())));
             if self.ends.get(&spec.channel).is_some_and(|(known, _)| *known == id) {
                 continue;
             }
@@ -241,6 +248,7 @@ impl Oracle {
                         && chapter.health(&e.host, &e.closure) == Health::Good
                         && chapter.away.as_ref() != Some(&e.host)
                         && !chapter.is_skipped(&e.host)
+                        && !self.left_out.contains(&(id.clone(), e.host.clone()))
                 });
                 for earlier in before {
                     let converged = history.converged.get(&(id.clone(), earlier.host.clone()));
