@@ -151,6 +151,12 @@ pub enum Input {
         /// To be answered.
         reply: Token,
     },
+    /// For how many percent of the time since it was said last there was no room for more: it was being decided,
+    /// or the disk was waited for.
+    Load {
+        /// 0 to 100.
+        busy_percent: u32,
+    },
     /// Time has passed: a deadline of [`Core::next_wakeup`](super::Core::next_wakeup), or the safety tick.
     Tick,
 }

@@ -20,6 +20,7 @@ mod marks;
 mod new_journals;
 mod offer;
 mod output;
+mod pace;
 mod payload;
 mod planning;
 mod quarantine;
@@ -66,6 +67,7 @@ use enroll::Enrollments;
 use input::Place;
 use log::Fact;
 use new_journals::NewJournals;
+use pace::Pace;
 use verbs::Changed;
 
 /// How often it is written when hosts were last heard from, in seconds.
@@ -133,6 +135,8 @@ pub struct Core {
     serials_ahead: BTreeSet<HostName>,
     /// New journals of late.
     new_journals: NewJournals,
+    /// How often hosts are to send heartbeats.
+    pace: Pace,
     /// Journals whose divergence has been noted.
     diverged: BTreeSet<JournalId>,
     /// Refusals of releases that have been noted.
@@ -182,6 +186,7 @@ impl Core {
             Input::Verb { verb, by, reason, reply } => self.verb(now, verb, by, reason, reply),
             Input::Query { query, reply } => self.query(now, &query, reply),
             Input::Compact { runs, reply } => self.compact(now, runs, reply),
+            Input::Load { busy_percent } => self.pace.hear(busy_percent),
             Input::Tick => {
                 self.flush_seen(now);
                 self.prune_finished(now);
