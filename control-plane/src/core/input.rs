@@ -10,6 +10,7 @@ use wavegate_proto::ids::{HostName, PersonName, RolloutId};
 use wavegate_proto::log_chain::RemovedRun;
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::agent::{EventsRequest, Heartbeat, RolloutProof};
+use wavegate_proto::wire::provider::ProviderSync;
 
 use super::enroll::{Enrolling, Renewing};
 use super::query::Query;
@@ -134,6 +135,17 @@ pub enum Input {
         by: PersonName,
         /// Why.
         reason: String,
+        /// To be answered.
+        reply: Token,
+    },
+    /// An operator tells what the provider of a host says.
+    SyncProvider {
+        /// Of which host.
+        host: HostName,
+        /// What.
+        sync: ProviderSync,
+        /// Who, by certificate.
+        by: PersonName,
         /// To be answered.
         reply: Token,
     },

@@ -23,6 +23,7 @@ mod output;
 mod pace;
 mod payload;
 mod planning;
+mod provider;
 mod quarantine;
 mod query;
 pub mod rebuild;
@@ -42,8 +43,8 @@ pub use query::{Figures, HostFilter, PageRequest, Query};
 pub use restore::RestoreError;
 pub use rows::{
     DispatchRow, EnrollmentRow, HostRolloutRow, HostSeenRow, KEPT_KINDS, LogEnd, LogRow,
-    MarkContent, MarkRow, PlacementMarks, ProbeFailuresRow, PrunedRow, QuarantineRow, ReleaseRow,
-    RemovedRow, RolloutRow, Stored, WaveRow, Write,
+    MarkContent, MarkRow, PlacementMarks, ProbeFailuresRow, ProviderRow, ProviderSyncedRow,
+    PrunedRow, QuarantineRow, ReleaseRow, RemovedRow, RolloutRow, Stored, WaveRow, Write,
 };
 pub use trust::TrustHolds;
 pub use verbs::Verb;
@@ -184,6 +185,9 @@ impl Core {
             Input::Committed(end) => self.committed(end),
             Input::LogWentBack { host } => self.renew_epoch(now, &host),
             Input::Verb { verb, by, reason, reply } => self.verb(now, verb, by, reason, reply),
+            Input::SyncProvider { host, sync, by, reply } => {
+                self.sync_provider(now, host, sync, by, reply);
+            }
             Input::Query { query, reply } => self.query(now, &query, reply),
             Input::Compact { runs, reply } => self.compact(now, runs, reply),
             Input::Load { busy_percent } => self.pace.hear(busy_percent),

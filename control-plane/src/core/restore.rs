@@ -63,6 +63,7 @@ impl Core {
         for row in stored.marks {
             core.restore_mark(now, row);
         }
+        core.restore_providers(now, stored.providers, stored.provider_syncs);
         for row in stored.dispatches {
             core.restore_lease(now, &row);
         }
