@@ -87,15 +87,20 @@ fn the_oldest_goes_first_and_what_is_pinned_never() {
 }
 
 #[test]
-fn what_a_killed_agent_was_fetching_is_cleared() {
+fn what_a_killed_agent_was_fetching_takes_no_room_for_good() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1000);
-    let mut half = cache.writer(asset(b"x")).unwrap();
-    half.write(b"x").unwrap();
-    std::mem::forget(half);
-    assert_eq!(fs::read_dir(folder.path().join("assets")).unwrap().count(), 1);
-    open(folder.path(), 1000);
-    assert_eq!(fs::read_dir(folder.path().join("assets")).unwrap().count(), 0);
+    let files = |kind: &str| fs::read_dir(folder.path().join(kind)).unwrap().count();
+    for item in [asset(b"x"), Item::Closure(BlobId::of(b"x"))] {
+        let mut half = cache.writer(item).unwrap();
+        half.write(b"x").unwrap();
+        std::mem::forget(half);
+    }
+    assert_eq!((files("assets"), files("closures")), (1, 1));
+    let cache = open(folder.path(), 1000);
+    assert_eq!((files("assets"), files("closures")), (1, 0), "of an asset the part is kept");
+    cache.put(asset(&[1; 1000]), &[1; 1000]).unwrap();
+    assert_eq!(files("assets"), 1, "and goes where its room is needed");
 }
 
 /// What has come is not fetched again, also after the process was killed; nothing is believed of it.

@@ -54,6 +54,7 @@ impl Lane {
             | Input::TrustHolds { .. }
             | Input::ReleaseRefused { .. }
             | Input::Verb { .. }
+            | Input::SyncProvider { .. }
             | Input::Compact { .. }
             | Input::Query { .. }
             | Input::Load { .. }

@@ -81,6 +81,9 @@ fn describe() {
 pub(crate) fn start() {
     recorder();
     metrics::counter!(HEARTBEATS).absolute(0);
+    for lane in Lane::ALL {
+        metrics::counter!(OVERLOADED, "lane" => lane.as_str()).increment(0);
+    }
 }
 
 pub(super) fn committed(took: Duration, rows: usize) {

@@ -114,7 +114,7 @@ async fn a_host_fetches_what_its_signed_entry_names_and_nothing_else() {
 /// A download that broke off goes on where it was; what is not there is said so.
 #[tokio::test]
 async fn a_part_of_an_asset_is_sent_when_asked_for() {
-    let plan = Plan::new(1, "r1");
+    let plan = Plan { content: "left and right", ..Plan::new(1, "r1") };
     let plane = TestPlane::with_release(&plan).await;
     let host = plane.client("host/host-01");
     let url = plane.url(&format!("/v1/assets/{}", plan.asset_id()));

@@ -163,7 +163,7 @@ impl Judge {
         // G19: a host that is broken under an earlier rollout gets its fix without waiting.
         let fix = fleet.records(host).any(|(other, p)| {
             let failed = p.record.state == HostState::Failed && !p.record.is_rolling_back();
-            other.id != *id && (failed || p.record.degraded_since.is_some())
+            other.id != *id && (failed || p.record.degraded_since.is_some() || p.diverged)
         });
         assert!(open.is_empty() || lease.no_change || fix, "{host} goes before {open:?}");
     }
