@@ -35,6 +35,7 @@ use crate::resources::error::{Doing as _, ResourceError};
 use crate::resources::host::{Host, HostSettings, OpenHostError};
 use crate::resources::status::{Charge, StatusChange, Statuses};
 use crate::resources::steps::{Steps, Unhindered};
+use crate::resources::watch::Signals;
 use backend::{Backend as _, Brought, Order};
 use bundle::BundleBackend;
 use nixos::{Nixos, NixosBackend};
@@ -196,6 +197,21 @@ impl Activator {
     /// Looks at every resource of `bundle`; changes nothing on the host.
     pub async fn observe_all(&self, bundle: &Bundle) -> BTreeMap<ResourceId, Finding> {
         self.engine.observe_all(bundle, &charge(bundle, ActorSource::Drift)).await
+    }
+
+    /// Looks at these resources of `bundle` and at nothing else; changes nothing on the host.
+    pub async fn observe_some(
+        &self,
+        bundle: &Bundle,
+        ids: &BTreeSet<ResourceId>,
+    ) -> BTreeMap<ResourceId, Finding> {
+        self.engine.observe_some(bundle, &charge(bundle, ActorSource::Drift), ids).await
+    }
+
+    /// The signals of this host; of nothing, until a bundle is followed.
+    #[must_use]
+    pub fn signals(&self) -> Signals {
+        Signals::on(Arc::clone(&self.host))
     }
 
     /// Puts right what `findings` show as wrong, where the bundle wants that.

@@ -14,6 +14,7 @@ mod contact;
 mod drift;
 mod heartbeat;
 mod local;
+mod looks;
 mod observed;
 mod poll;
 mod post;

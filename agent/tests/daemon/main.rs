@@ -5,6 +5,8 @@ mod agent;
 mod attacks;
 mod control_plane;
 mod lies;
+#[path = "../resources/machine.rs"]
+mod machine;
 mod pki;
 mod release;
 
@@ -22,4 +24,5 @@ mod nixos_host;
 mod one_way;
 mod restart;
 mod rotation;
+mod signals;
 mod taken_over;
