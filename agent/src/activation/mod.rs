@@ -27,6 +27,7 @@ pub use nixos::NixosSettings;
 
 use crate::cache::Cache;
 use crate::current::Current;
+use crate::own_program::OwnProgram;
 use crate::probes::CheckRunner;
 use crate::resources::change::PassKind;
 use crate::resources::drift::{Correction, Corrections, Finding};
@@ -57,6 +58,8 @@ pub struct Setup {
     pub settings: HostSettings,
     /// How this host is switched, if it is a NixOS system; such a one takes no bundles.
     pub nixos: Option<NixosSettings>,
+    /// The agent's own program, where another may take its place.
+    pub own: Option<Arc<OwnProgram>>,
 }
 
 /// Activates closures on this host, one at a time.
@@ -66,6 +69,7 @@ pub struct Activator {
     host: Arc<Host>,
     current: Current,
     nixos: Option<Nixos>,
+    own: Option<Arc<OwnProgram>>,
     satisfied: watch::Sender<BTreeSet<ResourceRef>>,
     /// Held by whoever changes the host.
     busy: Mutex<Corrections>,
@@ -90,7 +94,7 @@ impl Activator {
     pub fn open(
         setup: Setup,
     ) -> Result<(Self, mpsc::UnboundedReceiver<StatusChange>), OpenHostError> {
-        let Setup { root, state_dir, cache, checks, steps, settings, nixos } = setup;
+        let Setup { root, state_dir, cache, checks, steps, settings, nixos, own } = setup;
         let nixos = nixos.map(|nixos| Nixos::new(&nixos, &root, &state_dir, Arc::clone(&steps)));
         let clock = Arc::clone(&settings.clock);
         let host = Arc::new(Host::open(&root, &state_dir, cache, Arc::clone(&steps), settings)?);
@@ -101,6 +105,7 @@ impl Activator {
             host,
             current: Current::in_state_dir(&state_dir, steps),
             nixos,
+            own,
             satisfied: watch::Sender::new(BTreeSet::new()),
             busy: Mutex::default(),
         };
@@ -241,6 +246,9 @@ impl Activator {
         self.host.mark().begin();
         self.host.one_way().begin_pass();
         let done = match self.bring_about(target, order).await {
+            Ok(_) if self.own.as_ref().is_some_and(|own| own.is_replaced()) => {
+                return ActivationOutcome::ForTheNext;
+            }
             Ok(brought) => self.conclude(target, brought),
             Err(failure) => Err(failure),
         };
@@ -329,7 +337,8 @@ pub fn live_setup(
     settings: HostSettings,
 ) -> Setup {
     let (root, state_dir) = (root.to_owned(), state_dir.to_owned());
-    Setup { root, state_dir, cache, checks, steps: Arc::new(Unhindered), settings, nixos: None }
+    let steps = Arc::new(Unhindered);
+    Setup { root, state_dir, cache, checks, steps, settings, nixos: None, own: None }
 }
 
 fn charge(bundle: &Bundle, source: ActorSource) -> Charge {

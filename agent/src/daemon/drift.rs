@@ -43,8 +43,14 @@ pub(super) async fn run(shell: &Shell, interval: Duration) -> Result<(), Stopped
             }
         }
         if let Some(scope) = watch.looks.due(clock::mono(), jittered(interval)) {
-            for event in watch.look(&scope).await {
+            let events = watch.look(&scope).await;
+            let has_corrected = events.iter().any(|e| matches!(e, Event::DriftCorrected { .. }));
+            for event in events {
                 shell.inbox.tell(AgentInput::ResourceObserved { event }).await?;
+            }
+            if has_corrected && shell.is_replaced() {
+                shell.make_way();
+                return Ok(());
             }
         }
     }

@@ -22,6 +22,7 @@ mod local;
 mod nixos;
 mod nixos_host;
 mod one_way;
+mod own_update;
 mod restart;
 mod rotation;
 mod signals;

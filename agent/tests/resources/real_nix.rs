@@ -136,7 +136,9 @@ fn refused(outcome: &ActivationOutcome) -> Option<(FailureClass, &str, bool)> {
         ActivationOutcome::Failed { class, reason, changed, .. } => {
             Some((*class, reason.as_str(), *changed))
         }
-        ActivationOutcome::Complete { .. } | ActivationOutcome::Deferred { .. } => None,
+        ActivationOutcome::Complete { .. }
+        | ActivationOutcome::Deferred { .. }
+        | ActivationOutcome::ForTheNext => None,
     }
 }
 

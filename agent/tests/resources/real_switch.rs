@@ -97,7 +97,9 @@ fn failure(outcome: &ActivationOutcome) -> (FailureClass, String, Option<i32>, S
         ActivationOutcome::Failed { class, reason, exit_code, detail, .. } => {
             (*class, reason.clone(), *exit_code, detail.clone())
         }
-        ActivationOutcome::Complete { .. } | ActivationOutcome::Deferred { .. } => {
+        ActivationOutcome::Complete { .. }
+        | ActivationOutcome::Deferred { .. }
+        | ActivationOutcome::ForTheNext => {
             panic!("{outcome:?}")
         }
     }

@@ -265,6 +265,7 @@ fn open(
         steps: Arc::clone(trouble) as Arc<dyn Steps>,
         settings,
         nixos: None,
+        own: None,
     };
     Activator::open(setup).unwrap().0
 }
@@ -297,5 +298,6 @@ pub(crate) fn failure(outcome: &ActivationOutcome) -> (String, bool) {
         ActivationOutcome::Failed { reason, changed, .. } => (reason.clone(), *changed),
         ActivationOutcome::Complete { .. } => ("complete".to_owned(), false),
         ActivationOutcome::Deferred { .. } => ("deferred".to_owned(), true),
+        ActivationOutcome::ForTheNext => ("for the next".to_owned(), true),
     }
 }
