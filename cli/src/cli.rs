@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    ca, channels, dag, drift, events, host, hosts, init, key, log, plan, quarantine, release,
-    rollout, simulate, status, swarm, token, trust,
+    ca, channels, dag, drift, events, host, hosts, import, init, key, log, plan, quarantine,
+    release, rollout, simulate, status, swarm, token, trust,
 };
 use crate::demo;
 use crate::exit::Failure;
@@ -34,6 +34,9 @@ enum Command {
     Agent(wavegate_agent::config::AgentArgs),
     /// Make fleet.toml, keys, trust.json, an authority and certificates for a small real fleet
     Init(init::InitArgs),
+    /// Take over hosts from what was there before
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Make and look at release keys
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -99,6 +102,7 @@ impl Cli {
             Command::Release(command) => return release::run(&command, out),
             Command::Demo(args) => demo::run(&args, out),
             Command::Init(args) => init::run(&args, out),
+            Command::Import(command) => import::run(&command, out),
             Command::Key(command) => key::run(&command, out),
             Command::Trust(command) => trust::run(&command, out),
             Command::Ca(command) => ca::run(&command, out),

@@ -19,6 +19,7 @@ pub mod release;
 
 pub mod dag;
 
+pub mod import;
 pub mod init;
 pub mod keys;
 

@@ -26,6 +26,7 @@ use crate::echo_key;
 use crate::exit::{Exit, Failure};
 use crate::key_file::require_private_key;
 use crate::server::disk::Disk;
+use crate::server::downloads::Downloads;
 use crate::server::limiter::Limiter;
 use crate::server::listener::{Listeners, bind};
 use crate::server::tls::install_crypto_provider;
@@ -129,6 +130,7 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
         revocations,
         scopes,
         limiter: Limiter::new(settings.limits),
+        downloads: Downloads::new(&settings.limits),
         disk: Disk::of(&settings.state_dir, settings.limits.reserve_bytes),
         readiness,
         stopping: stopping.clone(),

@@ -188,6 +188,12 @@ name!(
     |t| t.len() == 43 && t.bytes().all(is_base64url)
 );
 
+name!(
+    /// A machine's name with its provider, such as `i-0abc` or `aws:///eu-central-1a/i-0abc`.
+    ProviderId, "provider id", "1 to 256 printable ASCII characters without spaces",
+    |t| starts_then(t, 256, |b| b.is_ascii_graphic(), |b| b.is_ascii_graphic())
+);
+
 /// A SHA-256 hash, written as 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Sha256Hash(pub [u8; 32]);

@@ -17,7 +17,9 @@ use wavegate_proto::record::HostRecord;
 use wavegate_proto::signing::SignatureFile;
 use wavegate_proto::trust::TrustFile;
 use wavegate_proto::wire::operator::QuarantineDocument;
-use wavegate_proto::wire::{agent, enroll, operator, plan, problem, publish, resource, trust};
+use wavegate_proto::wire::{
+    agent, enroll, operator, plan, problem, provider, publish, resource, trust,
+};
 
 fn files() -> BTreeMap<String, String> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -55,7 +57,10 @@ fn rewritten(name: &str, text: &str) -> Value {
         "host-record" => again::<HostRecord>(text),
         "resource-status" => again::<resource::ResourceStatus>(text),
         "status" | "status-alarms" => again::<operator::Status>(text),
-        "host-document" | "host-document-parked" => again::<operator::HostDocument>(text),
+        "host-document" | "host-document-parked" | "host-document-provider" => {
+            again::<operator::HostDocument>(text)
+        }
+        "provider-sync" => again::<provider::ProviderSync>(text),
         "explanation" => again::<operator::Explanation>(text),
         "channel-document" => again::<operator::ChannelDocument>(text),
         "rollout-document" => again::<operator::RolloutDocument>(text),

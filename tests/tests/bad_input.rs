@@ -14,6 +14,8 @@ mod yard;
 mod fleet_files;
 #[path = "bad_input/full_disk.rs"]
 mod full_disk;
+#[path = "bad_input/providers.rs"]
+mod providers;
 #[path = "bad_input/recall.rs"]
 mod recall;
 #[path = "bad_input/releases.rs"]

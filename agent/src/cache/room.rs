@@ -8,10 +8,13 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::SystemTime;
 
-use super::{Cache, CacheError};
+use super::{Cache, CacheError, Item};
 
 /// The end of the name of a file that is still being written.
 pub(super) const TEMPORARY_SUFFIX: &str = ".tmp";
+
+/// The end of the name of what has come of something before its transfer broke off. It may be evicted.
+pub(super) const PART_SUFFIX: &str = ".part";
 
 struct Kept {
     path: PathBuf,
@@ -44,12 +47,27 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes what an earlier process was writing when it ended.
+    /// What an earlier process was writing when it ended is a part of an asset, or nothing.
     pub(super) fn clear_temporaries(&self) -> Result<(), CacheError> {
-        for file in self.files()?.into_iter().filter(|file| file.name.ends_with(TEMPORARY_SUFFIX)) {
-            fs::remove_file(&file.path).map_err(CacheError::io(&file.path))?;
+        for file in self.files()? {
+            let Some(stem) = file.name.strip_suffix(TEMPORARY_SUFFIX) else { continue };
+            let item = stem.rsplit_once('-').map(|(item, _number)| item);
+            let cleared = match item.filter(|item| is_asset(item)) {
+                Some(item) => {
+                    let part = file.path.with_file_name(format!("{item}{PART_SUFFIX}"));
+                    fs::rename(&file.path, part)
+                }
+                None => fs::remove_file(&file.path),
+            };
+            cleared.map_err(CacheError::io(&file.path))?;
         }
         Ok(())
+    }
+
+    pub(super) fn part_path(&self, item: Item) -> PathBuf {
+        let mut path = self.path(item).into_os_string();
+        path.push(PART_SUFFIX);
+        PathBuf::from(path)
     }
 
     fn kept(&self) -> Result<Vec<Kept>, CacheError> {
@@ -76,4 +94,9 @@ impl Cache {
         }
         Ok(files)
     }
+}
+
+/// Closures have a suffix of their own; they come whole.
+fn is_asset(name: &str) -> bool {
+    !name.contains('.')
 }

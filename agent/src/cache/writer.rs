@@ -1,10 +1,12 @@
 //! Taking something in: streamed to a temporary file, hashed on the way, in place only when right.
 //!
+//! What of an asset has come before a transfer broke off can be kept, as `<name>.part`: the next writer goes on
+//! behind it. Nothing is believed of it; the hash of the whole decides.
 //! Not here: where the bytes come from.
 
 use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest as _, Sha256};
@@ -13,6 +15,9 @@ use wavegate_proto::ids::{BlobId, Sha256Hash};
 use super::room::TEMPORARY_SUFFIX;
 use super::{Cache, CacheError, Item};
 use crate::resources::durable::sync_folder_of;
+
+/// How much of a part is read at once.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// Tells two writers of one process apart.
 static WRITERS: AtomicU64 = AtomicU64::new(0);
@@ -34,8 +39,45 @@ impl<'a> CacheWriter<'a> {
         let mut temporary = cache.path(item).into_os_string();
         temporary.push(format!("-{number}{TEMPORARY_SUFFIX}"));
         let temporary = PathBuf::from(temporary);
-        let file = File::create(&temporary).map_err(CacheError::io(&temporary))?;
-        Ok(Self { cache, item, temporary, file, hasher: Sha256::new(), bytes: 0 })
+        let taken_up = take_up(&cache.part_path(item), &temporary);
+        let (file, hasher, bytes) = match taken_up.map_err(CacheError::io(&temporary))? {
+            Some(part) => part,
+            None => {
+                let file = File::create(&temporary).map_err(CacheError::io(&temporary))?;
+                (file, Sha256::new(), 0)
+            }
+        };
+        Ok(Self { cache, item, temporary, file, hasher, bytes })
+    }
+
+    /// How many bytes it has, those of earlier transfers included.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Forgets what has come so far.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn start_over(&mut self) -> Result<(), CacheError> {
+        let emptied = self.file.set_len(0).and_then(|()| self.file.rewind());
+        emptied.map_err(CacheError::io(&self.temporary))?;
+        self.hasher = Sha256::new();
+        self.bytes = 0;
+        Ok(())
+    }
+
+    /// Keeps what has come of an asset, so that the next writer goes on there.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn keep_part(self) -> Result<(), CacheError> {
+        if self.bytes == 0 || matches!(self.item, Item::Closure(_)) {
+            return Ok(());
+        }
+        let part = self.cache.part_path(self.item);
+        fs::rename(&self.temporary, &part).map_err(CacheError::io(&part))
     }
 
     /// Takes the next bytes. It blocks on the file system only as long as a write to its cache takes.
@@ -68,6 +110,24 @@ impl<'a> CacheWriter<'a> {
         self.file.sync_all().map_err(CacheError::io(&self.temporary))?;
         fs::rename(&self.temporary, &target).map_err(CacheError::io(&target))?;
         sync_folder_of(&target).map_err(CacheError::io(&target))
+    }
+}
+
+/// Claims what an earlier transfer has left, and hashes it. `None`: there is nothing.
+fn take_up(part: &Path, temporary: &Path) -> io::Result<Option<(File, Sha256, u64)>> {
+    match fs::rename(part, temporary) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        renamed => renamed?,
+    }
+    let mut file = File::options().read(true).write(true).open(temporary)?;
+    let (mut hasher, mut bytes, mut piece) = (Sha256::new(), 0, vec![0; PIECE_BYTES]);
+    loop {
+        let length = file.read(&mut piece)?;
+        if length == 0 {
+            return Ok(Some((file, hasher, bytes)));
+        }
+        hasher.update(&piece[..length]);
+        bytes += length as u64;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
 use wavegate_proto::artifact::bundle::MAX_CLOSURE_BYTES;
 use wavegate_proto::ids::{BlobId, RolloutId};
 use wavegate_proto::wire::agent::{
@@ -117,24 +117,32 @@ impl ControlPlane {
         Ok(bytes)
     }
 
-    /// `GET /v1/assets/{asset}`: streams at most `limit_bytes` into `sink`, which checks the hash
+    /// `GET /v1/assets/{asset}`: streams what is missing of `size` bytes into `sink`, which checks the hash
     /// when it is committed.
     ///
     /// # Errors
-    /// As [`ClientError`] says.
+    /// As [`ClientError`] says. After [`ClientError::Unreachable`] it may go on where it was.
     pub async fn asset(
         &self,
         asset: BlobId,
-        limit_bytes: u64,
+        size: u64,
         sink: &mut CacheWriter<'_>,
     ) -> Result<(), ClientError> {
-        let request = self.request(Method::GET, &format!("/v1/assets/{asset}"));
+        let have = sink.received();
+        if have > 0 && have == size {
+            return Ok(());
+        }
+        let mut request = self.request(Method::GET, &format!("/v1/assets/{asset}"));
+        if have > 0 {
+            request = request.header(header::RANGE, format!("bytes={have}-"));
+        }
         let mut response = send(request.timeout(ASSET_TIMEOUT)).await?;
-        let mut received = 0_u64;
+        if have > 0 && !goes_on_at(&response, have)? {
+            sink.start_over()?;
+        }
         while let Some(chunk) = next_chunk(&mut response).await? {
-            received += chunk.len() as u64;
-            if received > limit_bytes {
-                return Err(ClientError::TooLarge { limit_bytes });
+            if sink.received().saturating_add(chunk.len() as u64) > size {
+                return Err(ClientError::TooLarge { limit_bytes: size });
             }
             sink.write(&chunk)?;
         }
@@ -144,6 +152,19 @@ impl ControlPlane {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http().request(method, format!("{}{path}", self.base)).timeout(REQUEST_TIMEOUT)
     }
+}
+
+/// Whether the answer is the part that begins at `first`; false: it is the whole.
+fn goes_on_at(response: &Response, first: u64) -> Result<bool, ClientError> {
+    if response.status() != StatusCode::PARTIAL_CONTENT {
+        return Ok(false);
+    }
+    let range = response.headers().get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
+    let begins = range.and_then(|range| range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok());
+    if begins == Some(first) {
+        return Ok(true);
+    }
+    Err(ClientError::BadAnswer(format!("asked for bytes from {first}, came {range:?}")))
 }
 
 /// The next part of a stream that may be long, but may not stall.

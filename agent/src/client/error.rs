@@ -88,6 +88,23 @@ impl ClientError {
         matches!(self, Self::NotValidNow(_))
     }
 
+    /// Whether what has come of a download is worth keeping: it broke off, or is not served just now.
+    #[must_use]
+    pub fn may_go_on(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::NotValidNow(_) => true,
+            Self::Problem { retry_after, .. } | Self::Status { retry_after, .. } => {
+                retry_after.is_some()
+            }
+            Self::BadUrl(_)
+            | Self::Tls(_)
+            | Self::TooLarge { .. }
+            | Self::BadAnswer(_)
+            | Self::HashMismatch { .. }
+            | Self::Store(_) => false,
+        }
+    }
+
     /// The code of the problem document, or nothing.
     #[must_use]
     pub fn code(&self) -> Option<&str> {

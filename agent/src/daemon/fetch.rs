@@ -106,9 +106,16 @@ impl Shell {
         if self.cache.contains(Item::Asset(asset)) {
             return Ok(());
         }
-        let mut writer = self.cache.writer(Item::Asset(asset))?;
-        let fetched = self.control_plane.asset(asset, size, &mut writer).await;
-        fetched.map_err(|error| FetchError::Client(asset, error))?;
-        Ok(tokio::task::block_in_place(|| writer.commit())?)
+        let mut writer =
+            tokio::task::block_in_place(|| self.cache.writer(Item::Asset(asset)))?;
+        match self.control_plane.asset(asset, size, &mut writer).await {
+            Ok(()) => Ok(tokio::task::block_in_place(|| writer.commit())?),
+            Err(error) => {
+                if error.may_go_on() {
+                    writer.keep_part()?;
+                }
+                Err(FetchError::Client(asset, error))
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -55,6 +55,8 @@ pub(crate) struct World {
     pub(crate) trust_requests: usize,
     /// How often a blob was asked for.
     pub(crate) blob_requests: usize,
+    /// The parts of blobs that were asked for.
+    pub(crate) ranges: Vec<String>,
     /// Each request: its path, and the hash of the certificate of its connection, if it had one.
     pub(crate) requests: Vec<(String, Option<Sha256Hash>)>,
     /// Requests for certificates that were answered, by route.
@@ -441,21 +443,36 @@ async fn proof(State(cp): State<ControlPlane>, Path(id): Path<String>) -> Respon
 }
 
 async fn closure(State(cp): State<ControlPlane>, Path(id): Path<String>) -> Response {
-    blob(&cp, "blob", &id).await
+    blob(&cp, "blob", &id, None).await
 }
 
-async fn asset(State(cp): State<ControlPlane>, Path(id): Path<String>) -> Response {
-    blob(&cp, "asset", &id).await
+async fn asset(
+    State(cp): State<ControlPlane>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let range = headers.get(header::RANGE).map(|value| value.to_str().unwrap().to_owned());
+    blob(&cp, "asset", &id, range).await
 }
 
-async fn blob(cp: &ControlPlane, route: &str, id: &str) -> Response {
+async fn blob(cp: &ControlPlane, route: &str, id: &str, range: Option<String>) -> Response {
     cp.world().blob_requests += 1;
+    cp.world().ranges.extend(range.clone());
     if let Some(lie) = cp.lie_of(route).await {
         return lie;
     }
     let id = id.parse().unwrap();
     match cp.world().releases.values().find_map(|signed| signed.blobs.get(&id)) {
-        Some(bytes) => bytes.clone().into_response(),
+        Some(bytes) => part_of(bytes, range.as_deref()),
         None => problem(&Problem::new(ProblemCode::UnknownBlob, "not published")),
     }
+}
+
+fn part_of(bytes: &[u8], range: Option<&str>) -> Response {
+    let Some(first) = range else { return bytes.to_vec().into_response() };
+    let first = first.strip_prefix("bytes=").unwrap().strip_suffix('-').unwrap();
+    let first: usize = first.parse().unwrap();
+    let told = format!("bytes {first}-{}/{}", bytes.len() - 1, bytes.len());
+    let headers = [(header::CONTENT_RANGE, told)];
+    (StatusCode::PARTIAL_CONTENT, headers, bytes[first..].to_vec()).into_response()
 }

@@ -116,3 +116,29 @@ async fn a5_fetching_is_tried_again_and_assets_come_with_the_closure() {
     assert!(host.control_plane.world().blob_requests >= 5, "not tried again");
     agent.stop().await.unwrap();
 }
+
+/// An asset that breaks off goes on where it was, and is right in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a5_a_download_that_broke_off_goes_on_where_it_was() {
+    let host = Host::new().await;
+    let asset: Vec<u8> = (0..200_000_u32).map(|n| n.to_le_bytes()[n as usize % 3]).collect();
+    let mut bundle = bundle("", "");
+    bundle["resources"][0] = json!({
+        "id": "hello", "kind": "file", "path": "/etc/hello", "mode": "0644",
+        "asset": BlobId::of(&asset).to_string(), "size": asset.len(),
+        "create_parents": false, "depends_on": [], "on_drift": "correct", "one_way": false,
+    });
+    let release = Release { assets: vec![asset.clone()], ..Release::new(1, bundle) };
+    let signed = release.sign();
+    host.control_plane.lie("asset", Lie::Length(200_000, asset[..120_000].to_vec()));
+    let agent = host.start();
+    host.control_plane.dispatch(&signed);
+    host.control_plane.until("a download has broken off", |world| world.lies_told > 0).await;
+    host.control_plane.world().lies.remove("asset");
+    host.control_plane.until_event(&signed.rollout_id, "activation_complete").await;
+    assert_eq!(std::fs::read(host.root().join("etc/hello")).unwrap(), asset);
+    let ranges = host.control_plane.world().ranges.clone();
+    assert!(!ranges.is_empty(), "begun from the start");
+    assert!(ranges.iter().all(|range| range == "bytes=120000-"), "{ranges:?}");
+    agent.stop().await.unwrap();
+}

@@ -97,3 +97,41 @@ fn what_a_killed_agent_was_fetching_is_cleared() {
     open(folder.path(), 1000);
     assert_eq!(fs::read_dir(folder.path().join("assets")).unwrap().count(), 0);
 }
+
+/// What has come is not fetched again, also after the process was killed; nothing is believed of it.
+#[test]
+fn a_part_of_an_asset_is_gone_on_with_and_a_wrong_one_is_found_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let wanted = asset(b"left and right");
+    let cache = open(folder.path(), 1000);
+    let mut first = cache.writer(wanted).unwrap();
+    first.write(b"left ").unwrap();
+    first.keep_part().unwrap();
+    let mut second = cache.writer(wanted).unwrap();
+    assert_eq!(second.received(), 5);
+    second.write(b"and ").unwrap();
+    // Killed: nothing is dropped in order.
+    std::mem::forget(second);
+    drop(cache);
+    let cache = open(folder.path(), 1000);
+    let mut third = cache.writer(wanted).unwrap();
+    assert_eq!(third.received(), 9);
+    third.write(b"right").unwrap();
+    third.commit().unwrap();
+    assert!(cache.contains(wanted));
+
+    let other = asset(b"other");
+    let mut wrong = cache.writer(other).unwrap();
+    wrong.write(b"ot?").unwrap();
+    wrong.keep_part().unwrap();
+    let mut going_on = cache.writer(other).unwrap();
+    going_on.write(b"er").unwrap();
+    assert!(matches!(going_on.commit(), Err(CacheError::HashMismatch { .. })));
+    let mut anew = cache.writer(other).unwrap();
+    assert_eq!(anew.received(), 0, "a part that was found wrong is gone");
+    anew.write(b"o").unwrap();
+    anew.start_over().unwrap();
+    anew.write(b"other").unwrap();
+    anew.commit().unwrap();
+    assert_eq!(fs::read_dir(folder.path().join("assets")).unwrap().count(), 2);
+}

@@ -37,13 +37,29 @@ impl ChangeArgs {
     ) -> Result<(), Failure> {
         let mut body = fields;
         body["reason"] = json!(self.reason);
-        let client = self.read.client()?;
-        let bytes = block_on(async { Ok(client.change(method, path, &body).await?) })?;
-        if self.read.json {
-            out.write_all(&bytes)?;
-            return Ok(writeln!(out)?);
-        }
-        let document: T = serde_json::from_slice(&bytes).map_err(unexpected)?;
-        Ok(write!(out, "{}", show(&document))?)
+        print_changed(&self.read, method, path, &body, out, show)
     }
+}
+
+/// Asks for a change with `body`, and prints the new document: as it is with `--json`, else in the words of
+/// `show`.
+///
+/// # Errors
+/// When it is refused, or there is no answer.
+pub fn print_changed<T: serde::de::DeserializeOwned>(
+    read: &ReadArgs,
+    method: Method,
+    path: &str,
+    body: &Value,
+    out: &mut dyn Write,
+    show: impl Fn(&T) -> String,
+) -> Result<(), Failure> {
+    let client = read.client()?;
+    let bytes = block_on(async { Ok(client.change(method, path, body).await?) })?;
+    if read.json {
+        out.write_all(&bytes)?;
+        return Ok(writeln!(out)?);
+    }
+    let document: T = serde_json::from_slice(&bytes).map_err(unexpected)?;
+    Ok(write!(out, "{}", show(&document))?)
 }

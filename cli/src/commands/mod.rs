@@ -10,6 +10,7 @@ pub mod drift;
 pub mod events;
 pub mod host;
 pub mod hosts;
+pub mod import;
 pub mod init;
 pub mod key;
 pub mod log;

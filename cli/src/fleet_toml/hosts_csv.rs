@@ -86,6 +86,7 @@ impl HostsCsv {
             bundle: None,
             closure: None,
             public_key: None,
+            provider_id: None,
             health_checks: Vec::new(),
         };
         if let Some(before) = self.listed.line(host.as_str()) {

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use wavegate_proto::ids::{BudgetId, ChannelName, ClosureId, FleetName, HostName, PersonName};
+use wavegate_proto::ids::{
+    BudgetId, ChannelName, ClosureId, FleetName, HostName, PersonName, ProviderId,
+};
 
 use super::check::HealthCheck;
 use super::enroll::EnrollSection;
@@ -141,6 +143,8 @@ pub struct HostSection {
     pub closure: Option<ClosureId>,
     /// Its own key, base64, where it is pinned.
     pub public_key: Option<String>,
+    /// Its machine's name with its provider: for scripts that tell what the provider says. It is not signed.
+    pub provider_id: Option<ProviderId>,
     /// Its own health checks.
     #[serde(default)]
     pub health_checks: Vec<HealthCheck>,

@@ -4,6 +4,8 @@
 
 mod templates;
 
+pub(crate) use templates::quoted;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;

@@ -93,7 +93,7 @@ pub(super) fn next_commands(dir: &str, hosts: &[HostName]) -> String {
 }
 
 /// A path as a shell reads it back.
-fn quoted(path: &str) -> String {
+pub(crate) fn quoted(path: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+');
     if path.chars().all(plain) {
         path.to_owned()

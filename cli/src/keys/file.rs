@@ -3,7 +3,7 @@
 //!
 //! Not here: what is in them.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -63,6 +63,25 @@ fn create(path: &Path, mode: u32, content: &str) -> Result<(), FileAccessError> 
     file.write_all(content.as_bytes()).and_then(|()| file.sync_all()).map_err(at(path))
 }
 
+/// Replaces a file, whole or not at all. It keeps its mode; a new one has 0644.
+///
+/// # Errors
+/// When the disk says no; then what was there is there.
+pub fn replace(path: &Path, content: &[u8]) -> Result<(), FileAccessError> {
+    let target = match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        found => found.map_err(at(path))?,
+    };
+    let folder = target.parent().filter(|folder| *folder != Path::new(""));
+    let folder = folder.unwrap_or(Path::new("."));
+    let mode = fs::metadata(&target).map_or(0o644, |there| there.permissions().mode() & 0o7777);
+    let mut file = tempfile::Builder::new().tempfile_in(folder).map_err(at(folder))?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(mode)).map_err(at(path))?;
+    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(at(path))?;
+    file.persist(&target).map_err(|error| at(path)(error.error))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
+}
+
 /// Reads a private key. The file that is open is asked who may read it, not the name.
 ///
 /// # Errors
@@ -85,5 +104,5 @@ pub fn read_private(path: &Path) -> Result<String, FileAccessError> {
 /// # Errors
 /// When it cannot be read or is no UTF-8.
 pub fn read_text(path: &Path) -> Result<String, FileAccessError> {
-    std::fs::read_to_string(path).map_err(at(path))
+    fs::read_to_string(path).map_err(at(path))
 }

@@ -4,7 +4,6 @@
 //! beside it. Not here: which version follows which (`wavegate_proto::trust`).
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -201,17 +200,7 @@ pub fn sign(path: &Path, key: &PrivateKey) -> Result<(), RotateError> {
         signed.canonical().map_err(|error| RotateError::Trust { path: path.to_owned(), error })?;
     let mut signatures = SignatureFile::new(signed.signatures);
     signatures.put(key.sign(ArtifactType::Trust, &canonical));
-    let target = signatures_beside(path);
-    let folder =
-        target.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    let at = |error| FileAccessError { path: target.clone(), error };
-    let mut file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder)
-        .map_err(at)?;
-    file.write_all(&signatures.to_bytes()).and_then(|()| file.as_file().sync_all()).map_err(at)?;
-    file.persist(&target).map_err(|error| at(error.error))?;
-    Ok(())
+    Ok(super::file::replace(&signatures_beside(path), &signatures.to_bytes())?)
 }
 
 /// Who of the keys of `trust` has signed `version`.

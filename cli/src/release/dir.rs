@@ -13,6 +13,7 @@ use wavegate_proto::ids::{BlobId, RolloutId};
 use wavegate_proto::signing::{SignatureFile, SigningError};
 
 use super::BuiltRelease;
+use crate::keys::file::{self, FileAccessError};
 
 /// Why a release folder could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -99,14 +100,8 @@ fn sync_folder(path: &Path) -> Result<(), DirError> {
 
 /// Replaces one file of a folder, whole or not at all.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), DirError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder)
-        .map_err(DirError::io(folder))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(DirError::io(path))?;
-    file.persist(path).map_err(|error| DirError::io(path)(error.error))?;
-    sync_folder(folder)
+    file::replace(path, bytes)
+        .map_err(|FileAccessError { path, error }| DirError::Io { path, error })
 }
 
 /// Reads the documents of the release in `path`. A missing `.sig` is one without signatures.

@@ -5,6 +5,7 @@
 use wavegate_proto::record::{ProbeMode, ProbeRecord, ProbeStatus};
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::operator::{HostDocument, Seen};
+use wavegate_proto::wire::provider::Provider;
 
 use super::table::{ago, closure, or_dash, pairs, table};
 
@@ -52,6 +53,7 @@ pub fn one(host: &HostDocument, now: Timestamp) -> String {
             ),
         ),
         ("hold", or_dash(hold)),
+        ("provider", or_dash(host.provider.as_ref().map(|told| provider(told, now)))),
         (
             "clock",
             host.clock_skew_secs.map_or_else(|| "-".to_owned(), |skew| format!("{skew:+} s")),
@@ -81,6 +83,24 @@ pub fn after_verb(host: &HostDocument, now: Timestamp) -> String {
     format!(
         "{name} is {}{since}{place}; {held}\nwavegate host explain {name} tells what it waits for\n",
         or_dash(host.state)
+    )
+}
+
+/// Where a host is after somebody has told what its provider says.
+#[must_use]
+pub fn after_sync(host: &HostDocument, now: Timestamp) -> String {
+    let told = host.provider.as_ref().map(|told| provider(told, now));
+    format!("provider of {}: {}\n", host.host, or_dash(told))
+}
+
+fn provider(told: &Provider, now: Timestamp) -> String {
+    let id = told.provider_id.as_ref().map_or_else(String::new, |id| format!(" ({id})"));
+    format!(
+        "{}{id} since {}, told {} by {}",
+        told.provider_state,
+        ago(now, told.since),
+        ago(now, told.last_sync),
+        told.actor
     )
 }
 

@@ -6,7 +6,7 @@ use wavegate_control_plane::forecast::simulate::{RolloutEnd, Simulation};
 use wavegate_control_plane::forecast::timeline::{Entry, Timeline, What};
 use wavegate_control_plane::forecast::{Assumptions, Ending};
 use wavegate_proto::time::Timestamp;
-use wavegate_proto::wire::operator::{ReasonKind, WaitingFor};
+use wavegate_proto::wire::operator::{HostDocument, ReasonKind, WaitingFor};
 
 use super::*;
 
@@ -109,11 +109,29 @@ fn one_host() {
     target     sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
     resources  2 completed, 0 failed, 1 blocked, 0 drifted
     hold       -
+    provider   -
     clock      -2 s
 
     PROBE  MODE     STATUS  REASON
     http   enforce  fail    status 500
     ");
+}
+
+#[test]
+fn what_a_provider_says_of_a_host() {
+    let mut document = host("web-01", "offline", None);
+    document["provider"] = json!({
+        "provider_id": "i-0abc", "provider_state": "off", "actor": "operator/scripts",
+        "since": "2026-11-21T08:00:00.000Z", "last_sync": "2026-11-21T08:59:30.000Z",
+    });
+    let told: HostDocument = read(document.clone());
+    let line = "provider   off (i-0abc) since 1h ago, told 30s ago by operator/scripts\n";
+    assert!(hosts::one(&told, now()).contains(line), "{}", hosts::one(&told, now()));
+    let after = "provider of web-01: off (i-0abc) since 1h ago, told 30s ago by operator/scripts\n";
+    assert_eq!(hosts::after_sync(&told, now()), after);
+    document["provider"]["provider_id"] = Value::Null;
+    let after = "provider of web-01: off since 1h ago, told 30s ago by operator/scripts\n";
+    assert_eq!(hosts::after_sync(&read(document), now()), after);
 }
 
 /// O2: held back says by what, since when, and what opens it, and looks different from being stuck.

@@ -128,7 +128,7 @@ impl BlobStore {
     /// Whether the blob is there.
     #[must_use]
     pub fn has(&self, id: BlobId) -> bool {
-        self.path(id).is_file()
+        self.file(id).is_some()
     }
 
     /// Keeps `content` if it has the hash of `id`: on disk, synced, then named.
@@ -172,19 +172,11 @@ impl BlobStore {
         Ok(Some(tokio::fs::read(&path).await?))
     }
 
-    /// The blob's file and its length in bytes, when it is there.
-    ///
-    /// # Errors
-    /// The file system refuses.
-    pub async fn open_file(&self, id: BlobId) -> Result<Option<(tokio::fs::File, u64)>, BlobError> {
-        match tokio::fs::File::open(self.path(id)).await {
-            Ok(file) => {
-                let length = file.metadata().await?.len();
-                Ok(Some((file, length)))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    /// The blob's file, when it is there.
+    #[must_use]
+    pub fn file(&self, id: BlobId) -> Option<PathBuf> {
+        let path = self.path(id);
+        path.is_file().then_some(path)
     }
 
     /// S8: the name is made of a parsed hash, never of what a request says.

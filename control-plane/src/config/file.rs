@@ -15,7 +15,7 @@ use crate::exit::Failure;
 const DROP_INS: &str = "conf.d";
 
 /// The keys of the files.
-pub(super) const KEYS: [&str; 25] = [
+pub(super) const KEYS: [&str; 28] = [
     "state_dir",
     "trust",
     "tls_cert",
@@ -40,6 +40,9 @@ pub(super) const KEYS: [&str; 25] = [
     "events_per_second",
     "event_bytes_per_day",
     "blob_store_bytes",
+    "downloads",
+    "downloads_per_identity",
+    "download_bytes_per_second",
     "reserve_bytes",
 ];
 

@@ -24,6 +24,12 @@ pub struct Limits {
     pub event_bytes_per_day: u32,
     /// Bytes of all blobs.
     pub blob_store_bytes: u64,
+    /// Closures and assets on their way to hosts and people at once.
+    pub downloads: usize,
+    /// Of those, on their way to one of them.
+    pub downloads_per_identity: usize,
+    /// Bytes a second of all of them together.
+    pub download_bytes_per_second: u32,
     /// Bytes of the disk that hosts and uploads leave free, or a twentieth of the disk where that is less.
     pub reserve_bytes: u64,
     /// The longest a TLS handshake may take.
@@ -71,6 +77,9 @@ impl Default for Limits {
             events: Rate::events(5),
             event_bytes_per_day: 64 * 1024 * 1024,
             blob_store_bytes: 64 * 1024 * 1024 * 1024,
+            downloads: 256,
+            downloads_per_identity: 4,
+            download_bytes_per_second: 0,
             reserve_bytes: 1024 * 1024 * 1024,
             handshake: Duration::from_secs(10),
             headers: Duration::from_secs(30),
@@ -128,6 +137,18 @@ pub struct LimitArgs {
     #[arg(long, value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blob_store_bytes: Option<u64>,
+    /// The most closures and assets that are sent at once; who comes then is told to come back [default: 256].
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub downloads: Option<usize>,
+    /// The most of them that are sent to one host or person [default: 4].
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub downloads_per_identity: Option<usize>,
+    /// Bytes a second of all downloads together [default: 0, no bound].
+    #[arg(long, value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub download_bytes_per_second: Option<u32>,
     /// Bytes of the disk that hosts' events and uploads leave free; never more than a twentieth of the
     /// disk [default: 1 GiB].
     #[arg(long, value_name = "BYTES")]
@@ -152,6 +173,13 @@ impl LimitArgs {
             events: self.events_per_second.map_or(standard.events, Rate::events),
             event_bytes_per_day: self.event_bytes_per_day.unwrap_or(standard.event_bytes_per_day),
             blob_store_bytes: self.blob_store_bytes.unwrap_or(standard.blob_store_bytes),
+            downloads: self.downloads.unwrap_or(standard.downloads),
+            downloads_per_identity: self
+                .downloads_per_identity
+                .unwrap_or(standard.downloads_per_identity),
+            download_bytes_per_second: self
+                .download_bytes_per_second
+                .unwrap_or(standard.download_bytes_per_second),
             reserve_bytes: self.reserve_bytes.unwrap_or(standard.reserve_bytes),
             ..standard
         }

@@ -24,8 +24,9 @@ impl Core {
     /// Which machine speaks (A12, G15). While two do, neither is dispatched and neither may change the
     /// record: what they say is not comparable.
     pub(super) fn hear_boot(&mut self, now: Now, name: &HostName, heartbeat: &Heartbeat) {
-        let heartbeat_secs = self.config.heartbeat_secs;
+        let ordinary_secs = self.config.heartbeat_secs;
         let Some(host) = self.fleet.hosts.get_mut(name) else { return };
+        let heartbeat_secs = host.liveness.told_heartbeat_secs.unwrap_or(ordinary_secs);
         let (boot, uptime_secs) = (heartbeat.boot_id, heartbeat.uptime_secs);
         match host.liveness.boots.hear((now.wall, now.mono), boot, uptime_secs, heartbeat_secs) {
             BootNews::Nothing => {}

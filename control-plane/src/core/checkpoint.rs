@@ -32,8 +32,6 @@ pub(super) struct LogHistory {
     renewed: bool,
     /// Whether a checkpoint that does not verify has been noted since the start.
     refusal_noted: bool,
-    /// The version of the operators' marks when the process started.
-    marks_found: u64,
     /// Whether marks that do not verify have been noted since the start.
     marks_refusal_noted: bool,
 }
@@ -45,17 +43,8 @@ impl LogHistory {
             committed: end,
             renewed: false,
             refusal_noted: false,
-            marks_found: 0,
             marks_refusal_noted: false,
         }
-    }
-
-    pub(super) fn found_marks(&mut self, version: u64) {
-        self.marks_found = version;
-    }
-
-    pub(super) fn marks_found(&self) -> u64 {
-        self.marks_found
     }
 
     /// Whether marks that do not verify are to be noted: the first time since the start.

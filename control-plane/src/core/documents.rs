@@ -187,6 +187,7 @@ impl Core {
                 since: cloned.since,
                 boots: cloned.boots.to_vec(),
             }),
+            provider: host.provider.clone(),
         }
     }
 

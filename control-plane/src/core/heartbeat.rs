@@ -41,7 +41,7 @@ impl Core {
             return;
         }
         if self.is_overtaken(host, heartbeat) {
-            let answer = self.heartbeat_answer(now);
+            let answer = self.heartbeat_answer(now, host);
             self.reply(reply, Answer::Heartbeat(Box::new(answer)));
             return;
         }
@@ -50,7 +50,7 @@ impl Core {
         self.hear_boot(now, host, heartbeat);
         self.compare_clocks(now, host, heartbeat);
         if self.is_cloned(host) {
-            let answer = self.heartbeat_answer(now);
+            let answer = self.heartbeat_answer(now, host);
             self.reply(reply, Answer::Heartbeat(Box::new(answer)));
             return;
         }
@@ -73,17 +73,17 @@ impl Core {
             bootstrap: self.bootstrap(host, heartbeat),
             satisfied: self.satisfied(&heartbeat.awaiting),
             checkpoint: self.show_checkpoint(now, host),
-            ..self.heartbeat_answer(now)
+            ..self.heartbeat_answer(now, host)
         };
         self.reply(reply, Answer::Heartbeat(Box::new(answer)));
     }
 
     /// An answer that asks for nothing.
-    fn heartbeat_answer(&self, now: Now) -> HeartbeatAnswer {
+    fn heartbeat_answer(&self, now: Now, name: &HostName) -> HeartbeatAnswer {
         HeartbeatAnswer {
             cp_epoch: self.cp_epoch,
             now: now.wall,
-            next_heartbeat_secs: self.config.heartbeat_secs,
+            next_heartbeat_secs: self.next_heartbeat_secs(name),
             replay: BTreeMap::new(),
             new_journal: Vec::new(),
             cleared: Vec::new(),
@@ -113,11 +113,14 @@ impl Core {
         heartbeat: &Heartbeat,
         cert_expires_at: Option<Timestamp>,
     ) {
+        let next_secs = self.next_heartbeat_secs(name);
+        let ordinary_secs = self.config.heartbeat_secs;
         let Some(host) = self.fleet.hosts.get_mut(name) else { return };
         let live = &mut host.liveness;
         let silent_secs =
             live.last_heartbeat.map_or(u64::MAX, |before| now.mono.secs_since(before));
-        if silent_secs > self.config.heartbeat_secs.saturating_mul(TALKS_AFTER_HEARTBEATS) {
+        let told_secs = live.told_heartbeat_secs.replace(next_secs).unwrap_or(ordinary_secs);
+        if silent_secs > told_secs.saturating_mul(TALKS_AFTER_HEARTBEATS) {
             live.talking_since = now.mono;
         }
         live.last_heartbeat = Some(now.mono);

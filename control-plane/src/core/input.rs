@@ -10,6 +10,7 @@ use wavegate_proto::ids::{HostName, PersonName, RolloutId};
 use wavegate_proto::log_chain::RemovedRun;
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::agent::{EventsRequest, Heartbeat, RolloutProof};
+use wavegate_proto::wire::provider::ProviderSync;
 
 use super::enroll::{Enrolling, Renewing};
 use super::query::Query;
@@ -137,6 +138,17 @@ pub enum Input {
         /// To be answered.
         reply: Token,
     },
+    /// An operator tells what the provider of a host says.
+    SyncProvider {
+        /// Of which host.
+        host: HostName,
+        /// What.
+        sync: ProviderSync,
+        /// Who, by certificate.
+        by: PersonName,
+        /// To be answered.
+        reply: Token,
+    },
     /// These rows of the log are of pruned rollouts, and nothing else needs them.
     Compact {
         /// The rows, rising.
@@ -150,6 +162,12 @@ pub enum Input {
         query: Query,
         /// To be answered.
         reply: Token,
+    },
+    /// For how many percent of the time since it was said last there was no room for more: it was being decided,
+    /// or the disk was waited for.
+    Load {
+        /// 0 to 100.
+        busy_percent: u32,
     },
     /// Time has passed: a deadline of [`Core::next_wakeup`](super::Core::next_wakeup), or the safety tick.
     Tick,

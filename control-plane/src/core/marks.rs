@@ -18,6 +18,7 @@ use wavegate_proto::record::HostState;
 use wavegate_proto::time::Now;
 use wavegate_proto::wire::agent::{Marks, RolloutMarks, SealedMarks};
 use wavegate_proto::wire::operator::{Hold, MarkBy, RolloutMark};
+use wavegate_reconciler::fleet::host::Host;
 use wavegate_reconciler::fleet::placement::{Placement, SkipReason};
 use wavegate_reconciler::fleet::rollout::{Mark, Rollout};
 
@@ -64,7 +65,7 @@ impl Core {
     pub(super) fn restore_marks(&mut self, now: Now, host: &HostName, kept: &Marks) {
         let recovering = &self.fleet.recovering;
         let believed = recovering.holds(now.mono) || recovering.unreported.contains(host);
-        if !believed || kept.version <= self.history.marks_found() {
+        if !believed {
             return;
         }
         let content = serde_json::Value::Object(kept.content.clone());
@@ -110,11 +111,12 @@ impl Core {
             }
             self.restored_marks.insert(id.clone(), version);
             let share = shares.get(&id);
+            let kept = share.and_then(|marks| marks.mark.zip(marks.mark_by.clone()));
+            let kept = kept.map(|(mark, by)| Mark { mark, by });
             // What ended a rollout for good comes back as a pause: a person decides anew.
-            let mark = share.and_then(|marks| marks.mark.zip(marks.mark_by.clone()));
-            let mark = mark.map(|(_, by)| Mark { mark: RolloutMark::Paused, by });
+            let mark = kept.clone().map(|kept| Mark { mark: RolloutMark::Paused, ..kept });
             let before = self.fleet.rollouts.get(&id).and_then(|rollout| rollout.mark.clone());
-            if mark == before {
+            if before == mark || before == kept {
                 continue;
             }
             let restored = Restored::Mark(mark.clone());
@@ -164,7 +166,8 @@ impl Core {
 
     fn restore_hold(&mut self, now: Now, name: &HostName, hold: Option<Hold>, version: u64) {
         let Some(hold) = hold.filter(|hold| hold.stands_at(now.wall)) else { return };
-        if self.fleet.hosts.get(name).is_none_or(|host| host.hold_version >= version) {
+        let is_new = |host: &Host| host.hold_version < version && host.hold.as_ref() != Some(&hold);
+        if !self.fleet.hosts.get(name).is_some_and(is_new) {
             return;
         }
         let restored = Restored::Hold(hold.clone());

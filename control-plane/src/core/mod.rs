@@ -20,8 +20,10 @@ mod marks;
 mod new_journals;
 mod offer;
 mod output;
+mod pace;
 mod payload;
 mod planning;
+mod provider;
 mod quarantine;
 mod query;
 pub mod rebuild;
@@ -41,8 +43,8 @@ pub use query::{Figures, HostFilter, PageRequest, Query};
 pub use restore::RestoreError;
 pub use rows::{
     DispatchRow, EnrollmentRow, HostRolloutRow, HostSeenRow, KEPT_KINDS, LogEnd, LogRow,
-    MarkContent, MarkRow, PlacementMarks, ProbeFailuresRow, PrunedRow, QuarantineRow, ReleaseRow,
-    RemovedRow, RolloutRow, Stored, WaveRow, Write,
+    MarkContent, MarkRow, PlacementMarks, ProbeFailuresRow, ProviderRow, ProviderSyncedRow,
+    PrunedRow, QuarantineRow, ReleaseRow, RemovedRow, RolloutRow, Stored, WaveRow, Write,
 };
 pub use trust::TrustHolds;
 pub use verbs::Verb;
@@ -66,6 +68,7 @@ use enroll::Enrollments;
 use input::Place;
 use log::Fact;
 use new_journals::NewJournals;
+use pace::Pace;
 use verbs::Changed;
 
 /// How often it is written when hosts were last heard from, in seconds.
@@ -133,6 +136,8 @@ pub struct Core {
     serials_ahead: BTreeSet<HostName>,
     /// New journals of late.
     new_journals: NewJournals,
+    /// How often hosts are to send heartbeats.
+    pace: Pace,
     /// Journals whose divergence has been noted.
     diverged: BTreeSet<JournalId>,
     /// Refusals of releases that have been noted.
@@ -180,8 +185,12 @@ impl Core {
             Input::Committed(end) => self.committed(end),
             Input::LogWentBack { host } => self.renew_epoch(now, &host),
             Input::Verb { verb, by, reason, reply } => self.verb(now, verb, by, reason, reply),
+            Input::SyncProvider { host, sync, by, reply } => {
+                self.sync_provider(now, host, sync, by, reply);
+            }
             Input::Query { query, reply } => self.query(now, &query, reply),
             Input::Compact { runs, reply } => self.compact(now, runs, reply),
+            Input::Load { busy_percent } => self.pace.hear(busy_percent),
             Input::Tick => {
                 self.flush_seen(now);
                 self.prune_finished(now);

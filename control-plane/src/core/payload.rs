@@ -10,14 +10,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wavegate_proto::artifact::entry::HostEntry;
 use wavegate_proto::ids::{
-    Attempt, ChannelName, ClosureId, CpEpoch, HostName, JournalId, KeyId, KeyThumbprint, RolloutId,
-    Seq, Serial, Sha256Hash, TokenId, WaveIndex,
+    Attempt, ChannelName, ClosureId, CpEpoch, HostName, JournalId, KeyId, KeyThumbprint,
+    ProviderId, RolloutId, Seq, Serial, Sha256Hash, TokenId, WaveIndex,
 };
 use wavegate_proto::signing::Signature;
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::operator::{
     Halt, Hold, MarkBy, QuarantineDocument, QuarantineSource, RolloutState,
 };
+use wavegate_proto::wire::provider::ProviderState;
 use wavegate_reconciler::fleet::placement::SkipReason;
 use wavegate_reconciler::fleet::rollout::Mark;
 
@@ -146,6 +147,13 @@ pub(super) struct HostRetried {
 pub(super) struct HostHeld {
     pub(super) until: Option<Timestamp>,
     pub(super) version: u64,
+}
+
+/// `provider_changed`: the whole as it stands from here on.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ProviderChanged {
+    pub(super) provider_id: Option<ProviderId>,
+    pub(super) provider_state: ProviderState,
 }
 
 /// `host_diverged`.

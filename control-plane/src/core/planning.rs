@@ -93,7 +93,7 @@ impl Core {
         let (rollout_id, host) = place;
         let by_operator = |placement: &Placement| placement.skip == Some(SkipReason::Operator);
         let changes_a_mark = self.fleet.placement(rollout_id, host).is_some_and(by_operator);
-        let version = changes_a_mark.then(|| self.next_marks_version());
+        let version = changes_a_mark.then(|| self.next_marks_version(now));
         let skipped = HostSkipped { skipped: skip.is_some(), cause: skip, by: None, version };
         let fact = Fact::own(now, "host_skipped", logged(&skipped)).about(rollout_id).on(host);
         let log_seq = self.note(fact);

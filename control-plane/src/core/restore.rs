@@ -18,6 +18,7 @@ use super::checkpoint::LogHistory;
 use super::consequences::MAX_BACK_OFF_SECS;
 use super::log::Fact;
 use super::new_journals::NewJournals;
+use super::pace::Pace;
 use super::payload::{CpStarted, logged};
 use super::rows::{DispatchRow, EnrollmentRow, HostRolloutRow, LogEnd, RolloutRow, Stored};
 use super::{Core, CoreConfig, Output};
@@ -62,6 +63,7 @@ impl Core {
         for row in stored.marks {
             core.restore_mark(now, row);
         }
+        core.restore_providers(now, stored.providers, stored.provider_syncs);
         for row in stored.dispatches {
             core.restore_lease(now, &row);
         }
@@ -78,7 +80,6 @@ impl Core {
             };
             core.fleet.host_entry(&row.host, now.mono).liveness = live;
         }
-        core.history.found_marks(core.marks_version);
         let started = CpStarted { version: core.config.version.clone(), cp_epoch: core.cp_epoch };
         core.note(Fact::own(now, "cp_started", logged(&started)));
         let outputs = std::mem::take(&mut core.outputs);
@@ -113,6 +114,7 @@ impl Core {
             gates_open_at: None,
             serials_ahead: BTreeSet::new(),
             new_journals: NewJournals::default(),
+            pace: Pace::default(),
             diverged: BTreeSet::new(),
             refusals: BTreeSet::new(),
             pruned: BTreeMap::new(),

@@ -22,7 +22,7 @@ impl Core {
             let Ok(to) = step(state, event) else { break };
             self.enter(now, id, to, event);
         }
-        self.settle_cursor(id);
+        self.note_cursor(now, id);
         self.settle_halt(now, id);
         self.settle_freeze(now, id);
     }
@@ -159,6 +159,18 @@ impl Core {
         rollout.frozen = frozen;
         let state = rollout.state;
         self.note_moved(now, id, state, if frozen { "frozen" } else { "thawed" });
+    }
+
+    /// Settles the cursor; where it moves there is a row for it, so that a rebuild and a restart find it there.
+    fn note_cursor(&mut self, now: Now, id: &RolloutId) {
+        let cursor = |core: &Self| core.fleet.rollouts.get(id).map(|r| (r.current_wave, r.state));
+        let before = cursor(self);
+        self.settle_cursor(id);
+        if let (Some((from, state)), Some((to, _))) = (before, cursor(self))
+            && from != to
+        {
+            self.note_moved(now, id, state, "wave_reached");
+        }
     }
 
     /// Where a rollout that does not go on stands: a halted one in the wave it could not finish, a

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use wavegate_proto::artifact::entry::HostEntry;
 use wavegate_proto::canonical::chain_log;
 use wavegate_proto::ids::{
-    Attempt, ChannelName, ClosureId, CpEpoch, HostName, KeyThumbprint, LogSeq, ProbeName, Ref,
-    RolloutId, Serial, Sha256Hash, TokenId, WaveIndex,
+    Attempt, ChannelName, ClosureId, CpEpoch, HostName, KeyThumbprint, LogSeq, ProbeName,
+    ProviderId, Ref, RolloutId, Serial, Sha256Hash, TokenId, WaveIndex,
 };
 use wavegate_proto::log_chain::RemovedRun;
 use wavegate_proto::record::HostRecord;
@@ -14,6 +14,7 @@ use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::operator::{
     EventItem, Halt, Hold, MarkBy, QuarantineDocument, RolloutState,
 };
+use wavegate_proto::wire::provider::ProviderState;
 use wavegate_reconciler::fleet::placement::SkipReason;
 use wavegate_reconciler::fleet::resource_book::ResourceBook;
 use wavegate_reconciler::fleet::rollout::Mark;
@@ -71,6 +72,10 @@ pub enum Write {
     HostsSeen(Vec<HostSeenRow>),
     /// A token has let a host in.
     Enrollment(EnrollmentRow),
+    /// Insert or replace what the provider of a host says.
+    Provider(ProviderRow),
+    /// When that was told last.
+    ProviderSynced(ProviderSyncedRow),
     /// The database's epoch.
     Epoch {
         /// Which.
@@ -363,6 +368,33 @@ pub struct EnrollmentRow {
     pub log_seq: LogSeq,
 }
 
+/// What the provider of a host says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderRow {
+    /// Of which host.
+    pub host: HostName,
+    /// The machine's name with its provider.
+    pub provider_id: Option<ProviderId>,
+    /// What the provider says.
+    pub provider_state: ProviderState,
+    /// By whom that was told.
+    pub actor: String,
+    /// Since when it is told like this.
+    pub since: Timestamp,
+    /// The log row that says so.
+    pub log_seq: LogSeq,
+}
+
+/// When what the provider of a host says was told last. It is not derived from the log: scripts tell the
+/// same every minute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderSyncedRow {
+    /// Of which host.
+    pub host: HostName,
+    /// When.
+    pub last_sync: Timestamp,
+}
+
 /// Rows that compaction has removed from the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemovedRow {
@@ -421,6 +453,10 @@ pub struct Stored {
     pub dispatches: Vec<DispatchRow>,
     /// Hosts that tokens have let in.
     pub enrollments: Vec<EnrollmentRow>,
+    /// What the providers of hosts say.
+    pub providers: Vec<ProviderRow>,
+    /// When that was told last.
+    pub provider_syncs: Vec<ProviderSyncedRow>,
     /// Rollouts that retention has removed.
     pub pruned: Vec<PrunedRow>,
     /// When hosts were last heard from.

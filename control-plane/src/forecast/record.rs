@@ -89,7 +89,7 @@ impl Record {
         let halt = fleet.rollouts.get(id).and_then(|rollout| rollout.halt.as_ref());
         let detail = match (reason.as_str(), halt) {
             // What begins and ends waves is told as such.
-            ("first_dispatch" | "wave_done" | "wave_started", _) => return,
+            ("first_dispatch" | "wave_done" | "wave_started" | "wave_reached", _) => return,
             ("halted", Some(halt)) => {
                 let host = halt.host.as_ref().map(ToString::to_string).unwrap_or_default();
                 format!("halted by {host}: {}", halt.reason)

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::disk::Disk;
+use super::downloads::Downloads;
 use super::limiter::Limiter;
 use super::{LiveTls, Readiness, Revocations, Scopes, Streams};
 use crate::blobs::BlobStore;
@@ -47,6 +48,8 @@ pub struct Shared {
     pub scopes: Arc<Scopes>,
     /// How much one caller may ask.
     pub limiter: Limiter,
+    /// What goes out of the blob folder.
+    pub downloads: Downloads,
     /// Whether there is room for what hosts and uploads bring.
     pub disk: Disk,
     /// What keeps the process from being ready, beside the live model.

@@ -12,6 +12,7 @@ mod body;
 mod connection;
 pub mod context;
 pub mod disk;
+pub mod downloads;
 mod error;
 mod expiries;
 mod gate;

@@ -12,7 +12,7 @@ use wavegate_proto::wire::verbs::MAX_VERB_BYTES;
 
 use super::identity::Role;
 use super::routes::{
-    agent, assets, blobs, channels, enroll, events, health, hosts, quarantines, releases,
+    agent, assets, blobs, channels, enroll, events, health, hosts, provider, quarantines, releases,
     resources, rollouts, status, stream, trust, verbs,
 };
 use super::{Context, openapi};
@@ -140,6 +140,7 @@ pub const ROUTES: &[Route] = &[
     verb("POST", "/v1/rollouts/{id}/hosts/{host}/skip", || post(verbs::skip)),
     verb("PUT", "/v1/hosts/{host}/hold", || put(verbs::hold)),
     verb("DELETE", "/v1/hosts/{host}/hold", || delete(verbs::release)),
+    verb("PUT", "/v1/hosts/{host}/provider", || put(provider::sync)),
     verb("DELETE", "/v1/quarantines/{channel}/{closure}", || delete(verbs::clear_quarantine)),
     read("/v1/status", || get(status::status)),
     read("/v1/hosts", || get(hosts::list)),

@@ -10,7 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 use wavegate_proto::ids::HostName;
 use wavegate_proto::wire::problem::{Problem, ProblemCode};
 
-use super::Message;
+use super::lanes::{Lane, Lanes};
+use super::{Message, metrics};
 use crate::core::{Answer, Input, Query, Token};
 
 /// How long a caller waits for its answer, and with it for its commit.
@@ -20,19 +21,20 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Handle {
     queue: mpsc::Sender<Message>,
+    lanes: Lanes,
     next_token: Arc<AtomicU64>,
 }
 
 impl Handle {
     pub(super) fn new(queue: mpsc::Sender<Message>) -> Self {
-        Self { queue, next_token: Arc::new(AtomicU64::new(1)) }
+        Self { queue, lanes: Lanes::default(), next_token: Arc::new(AtomicU64::new(1)) }
     }
 
     /// Sends what `input` makes of a fresh token and waits for the answer, at most 10 s. Everything
     /// that the answer tells is committed.
     ///
     /// # Errors
-    /// The problem that was answered; `overloaded` when the queue is full or the commit takes too long
+    /// The problem that was answered; `overloaded` when its lane is full or the commit takes too long
     /// (it may still become durable); `shutting-down`.
     pub async fn call(&self, input: impl FnOnce(Token) -> Input) -> Result<Answer, Problem> {
         let (_, answer) = self.send(input).map_err(|problem| *problem)?;
@@ -47,7 +49,7 @@ impl Handle {
     /// The same for one who has to know what became of it, however long that takes.
     ///
     /// # Errors
-    /// `overloaded` when the queue is full, and nothing has happened; `shutting-down`, and it may have
+    /// `overloaded` when its lane is full, and nothing has happened; `shutting-down`, and it may have
     /// happened or not.
     pub async fn call_to_the_end(
         &self,
@@ -122,8 +124,14 @@ impl Handle {
         input: impl FnOnce(Token) -> Input,
     ) -> Result<(Token, oneshot::Receiver<Answer>), Box<Problem>> {
         let token = Token(self.next_token.fetch_add(1, Ordering::Relaxed));
+        let input = input(token);
+        let lane = Lane::of(&input);
+        let Some(place) = self.lanes.place(lane) else {
+            metrics::count_refused(lane);
+            return Err(Box::new(overloaded(lane.refusal())));
+        };
         let (replier, answer) = oneshot::channel();
-        self.enqueue(Message::Request(token, input(token), replier))?;
+        self.enqueue(Message::Request(token, input, replier, place))?;
         Ok((token, answer))
     }
 

@@ -10,6 +10,7 @@ use wavegate_proto::ids::Serial;
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::operator::{Expiry, ExpiryKind};
 
+use super::Lane;
 use crate::core::{Figures, Write};
 
 const HOSTS: &str = "wavegate_hosts";
@@ -21,6 +22,7 @@ const HEARTBEATS: &str = "wavegate_heartbeats_total";
 const COMMIT_SECONDS: &str = "wavegate_commit_seconds";
 const COMMIT_ROWS: &str = "wavegate_commit_batch_rows";
 const QUEUE_DEPTH: &str = "wavegate_queue_depth";
+const OVERLOADED: &str = "wavegate_overloaded_total";
 const RELEASE_SERIAL: &str = "wavegate_release_serial";
 const RELEASE_FRESH: &str = "wavegate_release_fresh_seconds";
 const CERTIFICATE_EXPIRES: &str = "wavegate_certificate_expires_seconds";
@@ -65,6 +67,7 @@ fn describe() {
     metrics::describe_histogram!(COMMIT_SECONDS, "How long a commit takes, in seconds.");
     metrics::describe_histogram!(COMMIT_ROWS, "How many rows a commit writes.");
     metrics::describe_gauge!(QUEUE_DEPTH, "Inputs that wait for the reducer.");
+    metrics::describe_counter!(OVERLOADED, "Requests refused because their lane was full.");
     metrics::describe_gauge!(RELEASE_SERIAL, "The serial of the adopted release.");
     metrics::describe_gauge!(RELEASE_FRESH, "Seconds until the first channel is stale.");
     metrics::describe_gauge!(CERTIFICATE_EXPIRES, "Seconds until the first of a kind expires.");
@@ -98,6 +101,11 @@ pub(super) fn count_event(write: &Write) {
     } else {
         metrics::counter!(EVENTS, "kind" => row.kind, "result" => "accepted").increment(1);
     }
+}
+
+/// Counts a request that found no place.
+pub(super) fn count_refused(lane: Lane) {
+    metrics::counter!(OVERLOADED, "lane" => lane.as_str()).increment(1);
 }
 
 /// Counts a heartbeat.

@@ -7,15 +7,17 @@
 
 mod committer;
 mod handle;
+mod lanes;
 pub mod metrics;
 mod reducer;
 
 pub use handle::Handle;
+pub use lanes::Lane;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use self::committer::{Outstanding, Told};
 use self::reducer::Log;
@@ -24,13 +26,13 @@ use crate::core::{Answer, Core, Input, LogEnd, Output, Token};
 use crate::store::{EventReader, Store};
 
 /// How many inputs may wait; beyond that callers are told to come back.
-pub const QUEUE_LENGTH: usize = 4096;
+pub const QUEUE_LENGTH: usize = Lane::all_places();
 
 /// What is sent to the reducer.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// A request that is answered once.
-    Request(Token, Input, Replier),
+    /// A request that is answered once, and its place in the queue.
+    Request(Token, Input, Replier, OwnedSemaphorePermit),
     /// Something that needs no answer.
     Notice(Input),
     /// Handle what came before, commit, and stop.

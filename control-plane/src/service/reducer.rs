@@ -23,6 +23,9 @@ const MAX_BATCH: usize = 1024;
 /// A tick at least this often, whatever the core asks for.
 const SAFETY_TICK: Duration = Duration::from_secs(15);
 
+/// How often it is said how busy the reducer is.
+const LOAD_EVERY: Duration = Duration::from_secs(10);
+
 /// No two ticks closer than this, whatever the core asks for.
 const MIN_TICK: Duration = Duration::from_millis(20);
 
@@ -33,7 +36,28 @@ pub(super) struct Reducer {
     batches: mpsc::Sender<Batch>,
     waiting: HashMap<Token, Replier>,
     last_tick: Instant,
+    load: Load,
     log: Log,
+}
+
+/// For how long the reducer has been deciding, or waiting for the disk, of late.
+#[derive(Debug)]
+struct Load {
+    since: Instant,
+    busy: Duration,
+}
+
+impl Load {
+    /// In percent of the time since the last answer, once that is long enough ago.
+    fn percent(&mut self) -> Option<u32> {
+        let elapsed = self.since.elapsed();
+        if elapsed < LOAD_EVERY {
+            return None;
+        }
+        let percent = self.busy.as_millis() * 100 / elapsed.as_millis().max(1);
+        *self = Self { since: Instant::now(), busy: Duration::ZERO };
+        Some(u32::try_from(percent).unwrap_or(100).min(100))
+    }
 }
 
 /// What becomes of what is decided.
@@ -56,7 +80,8 @@ impl Reducer {
         log: Log,
     ) -> Self {
         let (waiting, last_tick) = (HashMap::new(), Instant::now());
-        Self { core, clock, inputs, batches, waiting, last_tick, log }
+        let load = Load { since: last_tick, busy: Duration::ZERO };
+        Self { core, clock, inputs, batches, waiting, last_tick, load, log }
     }
 
     pub(super) async fn run(mut self, first: Vec<Output>) {
@@ -76,12 +101,14 @@ impl Reducer {
                 }
                 () = tokio::time::sleep_until(tick_at.into()) => {}
             }
+            let begun = Instant::now();
             let stop = messages.iter().any(|message| matches!(message, Message::Stop));
             let batch = self.decide(&mut messages);
             // The commit thread is gone: a commit failed, and nothing may be decided any more.
             if self.hand_over(batch).await.is_err() || stop {
                 return;
             }
+            self.load.busy += begun.elapsed();
         }
     }
 
@@ -111,7 +138,7 @@ impl Reducer {
         }
         for message in messages.drain(..) {
             let input = match message {
-                Message::Request(token, input, replier) => {
+                Message::Request(token, input, replier, _place) => {
                     self.waiting.insert(token, replier);
                     input
                 }
@@ -131,6 +158,10 @@ impl Reducer {
         }
         let outputs = self.core.plan(self.clock.now());
         self.collect(&mut batch, outputs);
+        if let Some(busy_percent) = self.load.percent() {
+            let outputs = self.core.handle(self.clock.now(), Input::Load { busy_percent });
+            self.collect(&mut batch, outputs);
+        }
         batch
     }
 

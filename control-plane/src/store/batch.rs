@@ -9,7 +9,8 @@ use wavegate_proto::time::Timestamp;
 
 use crate::core::{
     DispatchRow, EnrollmentRow, HostRolloutRow, HostSeenRow, LogRow, MarkRow, ProbeFailuresRow,
-    PrunedRow, QuarantineRow, ReleaseRow, RemovedRow, RolloutRow, WaveRow, Write,
+    ProviderRow, ProviderSyncedRow, PrunedRow, QuarantineRow, ReleaseRow, RemovedRow, RolloutRow,
+    WaveRow, Write,
 };
 
 type Place = (RolloutId, HostName);
@@ -33,6 +34,8 @@ pub(super) struct Batch {
     pub(super) pruned: Vec<PrunedRow>,
     pub(super) removed: Vec<RemovedRow>,
     pub(super) enrollments: Vec<EnrollmentRow>,
+    pub(super) providers: BTreeMap<HostName, ProviderRow>,
+    pub(super) provider_syncs: BTreeMap<HostName, ProviderSyncedRow>,
     /// Which, and since when if it is another.
     pub(super) epoch: Option<(CpEpoch, Timestamp)>,
     pub(super) hosts_seen: BTreeMap<HostName, HostSeenRow>,
@@ -87,6 +90,12 @@ impl Batch {
             Write::RolloutPruned(row) => self.pruned.push(row),
             Write::LogRemoved(row) => self.removed.push(row),
             Write::Enrollment(row) => self.enrollments.push(row),
+            Write::Provider(row) => {
+                self.providers.insert(row.host.clone(), row);
+            }
+            Write::ProviderSynced(row) => {
+                self.provider_syncs.insert(row.host.clone(), row);
+            }
             Write::Epoch { epoch, since } => self.epoch = Some((epoch, since)),
             Write::HostsSeen(rows) => {
                 self.hosts_seen.extend(rows.into_iter().map(|row| (row.host.clone(), row)));

@@ -4,14 +4,15 @@
 
 use rusqlite::{Connection, params};
 use serde::Serialize;
-use wavegate_proto::ids::{ChannelName, ClosureId, HostName, RolloutId};
+use wavegate_proto::ids::{ChannelName, ClosureId, HostName, ProviderId, RolloutId};
 
 use super::batch::Batch;
 use super::error::StoreError;
 use super::row::sql_int;
 use crate::core::{
     DispatchRow, EnrollmentRow, HostRolloutRow, HostSeenRow, MarkContent, MarkRow,
-    ProbeFailuresRow, PrunedRow, QuarantineRow, ReleaseRow, RemovedRow, RolloutRow, WaveRow,
+    ProbeFailuresRow, ProviderRow, ProviderSyncedRow, PrunedRow, QuarantineRow, ReleaseRow,
+    RemovedRow, RolloutRow, WaveRow,
 };
 
 /// Writes every derived row of the batch.
@@ -45,6 +46,8 @@ pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), StoreE
     }
     batch.releases.iter().try_for_each(|row| release(connection, row))?;
     batch.enrollments.iter().try_for_each(|row| enrollment(connection, row))?;
+    batch.providers.values().try_for_each(|row| provider(connection, row))?;
+    batch.provider_syncs.values().try_for_each(|row| provider_synced(connection, row))?;
     if let Some((epoch, since)) = batch.epoch {
         let update = "UPDATE meta SET value = ?1 WHERE key = 'cp_epoch' AND value <> ?1";
         if connection.execute(update, [epoch.to_string()])? > 0 {
@@ -303,6 +306,35 @@ fn enrollment(connection: &Connection, row: &EnrollmentRow) -> Result<(), StoreE
             row.at.to_string(),
             sql_int(row.log_seq.0),
         ])?;
+    Ok(())
+}
+
+fn provider(connection: &Connection, row: &ProviderRow) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO providers (host, provider_id, provider_state, actor, since, log_seq)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (host) DO UPDATE SET
+                 provider_id = ?2, provider_state = ?3, actor = ?4, since = ?5, log_seq = ?6",
+        )?
+        .execute(params![
+            row.host.as_str(),
+            row.provider_id.as_ref().map(ProviderId::as_str),
+            row.provider_state.as_str(),
+            row.actor,
+            row.since.to_string(),
+            sql_int(row.log_seq.0),
+        ])?;
+    Ok(())
+}
+
+fn provider_synced(connection: &Connection, row: &ProviderSyncedRow) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO provider_syncs (host, last_sync) VALUES (?1, ?2)
+             ON CONFLICT (host) DO UPDATE SET last_sync = ?2",
+        )?
+        .execute(params![row.host.as_str(), row.last_sync.to_string()])?;
     Ok(())
 }
 

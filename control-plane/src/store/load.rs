@@ -12,7 +12,7 @@ use super::row::Columns;
 use super::schema::Opened;
 use crate::core::{
     DispatchRow, EnrollmentRow, HostRolloutRow, HostSeenRow, LogEnd, MarkContent, MarkRow,
-    PrunedRow, QuarantineRow, ReleaseRow, RolloutRow, Stored,
+    ProviderRow, ProviderSyncedRow, PrunedRow, QuarantineRow, ReleaseRow, RolloutRow, Stored,
 };
 
 /// Everything that is read back, and the end of the log.
@@ -35,6 +35,8 @@ pub(super) fn stored(
         marks_version: marks_version(connection)?,
         dispatches: rows(connection, "dispatches", DISPATCHES, dispatch)?,
         enrollments: rows(connection, "enrollments", ENROLLMENTS, enrollment)?,
+        providers: rows(connection, "providers", PROVIDERS, provider)?,
+        provider_syncs: rows(connection, "provider_syncs", PROVIDER_SYNCS, provider_synced)?,
         pruned: rows(connection, "pruned_rollouts", PRUNED_ROLLOUTS, pruned)?,
         hosts_seen: rows(connection, "hosts", HOSTS, host_seen)?,
     };
@@ -205,6 +207,26 @@ fn enrollment(columns: &Columns<'_>) -> Result<EnrollmentRow, StoreError> {
         at: columns.text(4)?,
         log_seq: columns.log_seq(5)?,
     })
+}
+
+const PROVIDERS: &str = "SELECT host, provider_id, provider_state, actor, since, log_seq
+    FROM providers ORDER BY host";
+
+fn provider(columns: &Columns<'_>) -> Result<ProviderRow, StoreError> {
+    Ok(ProviderRow {
+        host: columns.text(0)?,
+        provider_id: columns.optional_text(1)?,
+        provider_state: columns.text(2)?,
+        actor: columns.row.get(3)?,
+        since: columns.text(4)?,
+        log_seq: columns.log_seq(5)?,
+    })
+}
+
+const PROVIDER_SYNCS: &str = "SELECT host, last_sync FROM provider_syncs ORDER BY host";
+
+fn provider_synced(columns: &Columns<'_>) -> Result<ProviderSyncedRow, StoreError> {
+    Ok(ProviderSyncedRow { host: columns.text(0)?, last_sync: columns.text(1)? })
 }
 
 const PRUNED_ROLLOUTS: &str =

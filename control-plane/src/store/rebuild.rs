@@ -1,8 +1,8 @@
 //! A database made anew from the log of another: `wavegate-cp rebuild`.
 //!
 //! The new one has the same rows in the log, and in every derived table what folding them gives; beside
-//! a sound database it comes out row for row the same. When hosts were last heard from is not in the log,
-//! so that table stays empty until they are heard again.
+//! a sound database it comes out row for row the same. When hosts were last heard from, and what their
+//! providers say last told, is not in the log: those tables stay empty until it happens again.
 //!
 //! Not here: the fold (see [`crate::core::rebuild`]); where the files of releases are kept (see
 //! [`crate::workers::release`]).
@@ -26,7 +26,7 @@ use crate::core::CoreConfig;
 use crate::core::rebuild::{Artifacts, PRUNED, Rebuild, RebuildError};
 
 /// The tables that the log gives. A new derived table belongs here.
-const DERIVED: [&str; 11] = [
+const DERIVED: [&str; 12] = [
     "rollouts",
     "waves",
     "host_rollouts",
@@ -36,6 +36,7 @@ const DERIVED: [&str; 11] = [
     "dispatches",
     "releases",
     "enrollments",
+    "providers",
     "pruned_rollouts",
     "log_removed",
 ];

@@ -111,6 +111,28 @@ async fn a_host_fetches_what_its_signed_entry_names_and_nothing_else() {
     assert_eq!(problem(unknown).await, "unknown-blob");
 }
 
+/// A download that broke off goes on where it was; what is not there is said so.
+#[tokio::test]
+async fn a_part_of_an_asset_is_sent_when_asked_for() {
+    let plan = Plan::new(1, "r1");
+    let plane = TestPlane::with_release(&plan).await;
+    let host = plane.client("host/host-01");
+    let url = plane.url(&format!("/v1/assets/{}", plan.asset_id()));
+    let length = plan.content.len();
+    let part = host.get(&url).header("range", "bytes=3-").send().await.unwrap();
+    assert_eq!(part.status(), 206);
+    let told = part.headers()["content-range"].to_str().unwrap().to_owned();
+    assert_eq!(told, format!("bytes 3-{}/{length}", length - 1));
+    assert_eq!(part.bytes().await.unwrap(), plan.content.as_bytes()[3..]);
+    let beyond = format!("bytes={length}-");
+    let beyond = host.get(&url).header("range", beyond).send().await.unwrap();
+    assert_eq!(beyond.status(), 416);
+    assert_eq!(problem(beyond).await, "range-not-satisfiable");
+    let whole = host.get(&url).send().await.unwrap();
+    assert_eq!(whole.headers()["accept-ranges"], "bytes");
+    assert_eq!(whole.headers()["content-type"], "application/octet-stream");
+}
+
 #[tokio::test]
 async fn a_lost_header_is_taken_back_from_a_host_only_when_it_verifies() {
     let plane = TestPlane::with_release(&Plan::new(1, "r1")).await;

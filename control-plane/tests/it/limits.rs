@@ -119,6 +119,33 @@ async fn g14_uploads_end_at_the_quota() {
     assert_eq!(put("90").await.status(), 201);
 }
 
+/// G14, O6: while as many downloads stand as there may be, heartbeats and events are answered, and whoever
+/// wants to download is told to come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn g14_downloads_that_stand_hold_up_nobody_else() {
+    let plane = plane(|limits| limits.downloads = 2).await;
+    plane.offer(&Plan::new(1, "r1")).await;
+    let operator = plane.client("operator/alice");
+    // More than the buffers on the way hold.
+    let large = vec![7_u8; 64 << 20];
+    let url = plane.url(&format!("/v1/blobs/{}", BlobId::of(&large)));
+    assert_eq!(operator.put(url).body(large.clone()).send().await.unwrap().status(), 201);
+    let path = format!("/v1/assets/{}", BlobId::of(&large));
+    let [first, second] = ["operator/bob", "operator/eve"].map(|name| plane.client(name));
+    let standing = first.get(plane.url(&path)).send().await.unwrap();
+    let _other = second.get(plane.url(&path)).send().await.unwrap();
+    let refused = operator.get(plane.url(&path)).send().await.unwrap();
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(problem(refused).await, "overloaded");
+    let host = plane.client("host/host-01");
+    let answer = plane.send(&host, "POST", "/v1/agent/heartbeat", &heartbeat()).await;
+    assert_eq!(answer.status(), 200);
+    drop(standing);
+    let ask = async || operator.get(plane.url(&path)).send().await.unwrap().status() == 200;
+    plane.until("there is a place again", ask).await;
+}
+
 /// Reads until the other end closes.
 async fn until_closed(stream: &mut TcpStream) {
     let mut rest = Vec::new();

@@ -238,7 +238,7 @@ async fn an_operator_acts_only_on_the_channels_of_their_scope() {
     });
     for route in verbs {
         let send = async |client: &Client| {
-            let body = json!({ "reason": "because", "fleet": "", "fleet_sig": { "schema_version": 1, "signatures": [] }, "rollouts": [], "document": "", "signatures": [] });
+            let body = json!({ "reason": "because", "provider_state": "off", "fleet": "", "fleet_sig": { "schema_version": 1, "signatures": [] }, "rollouts": [], "document": "", "signatures": [] });
             let response =
                 plane.send(client, route.method, &example(route, "host-01"), &body).await;
             if response.status() == 403 { problem(response).await } else { String::new() }

@@ -164,6 +164,7 @@ async fn the_metrics_have_help_and_no_label_for_a_host() {
         "wavegate_commit_seconds",
         "wavegate_commit_batch_rows",
         "wavegate_queue_depth",
+        "wavegate_overloaded_total",
         "wavegate_release_serial",
         "wavegate_release_fresh_seconds",
         "wavegate_certificate_expires_seconds",

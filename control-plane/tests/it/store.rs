@@ -7,8 +7,8 @@ use serde_json::json;
 use tempfile::TempDir;
 use wavegate_control_plane::core::{
     DispatchRow, EnrollmentRow, HostRolloutRow, HostSeenRow, LogRow, MarkContent, MarkRow,
-    PlacementMarks, ProbeFailuresRow, PrunedRow, QuarantineRow, ReleaseRow, RolloutRow, Stored,
-    WaveRow, Write,
+    PlacementMarks, ProbeFailuresRow, ProviderRow, ProviderSyncedRow, PrunedRow, QuarantineRow,
+    ReleaseRow, RolloutRow, Stored, WaveRow, Write,
 };
 use wavegate_control_plane::store::check::check;
 use wavegate_control_plane::store::{DATABASE_FILE, Store, StoreError};
@@ -19,6 +19,7 @@ use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::operator::{
     Halt, Hold, MarkBy, QuarantineDocument, QuarantineSource, RolloutMark, RolloutState,
 };
+use wavegate_proto::wire::provider::ProviderState;
 use wavegate_reconciler::fleet::rollout::Mark;
 use wavegate_state_machine::host::JournalBook;
 
@@ -196,6 +197,21 @@ fn enrollment(log_seq: u64) -> EnrollmentRow {
     }
 }
 
+fn provider(log_seq: u64) -> ProviderRow {
+    ProviderRow {
+        host: "web-01".parse().unwrap(),
+        provider_id: Some("i-0abc".parse().unwrap()),
+        provider_state: ProviderState::Off,
+        actor: "operator/alice".to_owned(),
+        since: at(5),
+        log_seq: LogSeq(log_seq),
+    }
+}
+
+fn synced(secs: i64) -> ProviderSyncedRow {
+    ProviderSyncedRow { host: "web-01".parse().unwrap(), last_sync: at(secs) }
+}
+
 /// Every kind of row.
 fn everything() -> Vec<Write> {
     let wave = WaveRow {
@@ -218,6 +234,9 @@ fn everything() -> Vec<Write> {
         Write::Release(release(2, 2)),
         Write::RolloutPruned(pruned(1)),
         Write::Enrollment(enrollment(1)),
+        Write::Provider(provider(1)),
+        Write::ProviderSynced(synced(5)),
+        Write::ProviderSynced(synced(6)),
         Write::HostsSeen(vec![seen()]),
     ];
     writes.extend(marks(1).into_iter().map(Write::Mark));
@@ -250,6 +269,8 @@ fn e2_what_was_written_is_read_back() {
         marks_version: 8,
         dispatches: vec![dispatch(1)],
         enrollments: vec![enrollment(1)],
+        providers: vec![provider(1)],
+        provider_syncs: vec![synced(6)],
         pruned: vec![pruned(1)],
         hosts_seen: vec![seen()],
     };
@@ -317,6 +338,8 @@ fn d2_a_row_that_fails_takes_the_whole_batch_with_it() {
         "dispatches",
         "releases",
         "hosts",
+        "providers",
+        "provider_syncs",
     ] {
         assert_eq!(count(&database(&dir), table), 0, "{table}");
     }
@@ -349,6 +372,7 @@ fn every_derived_row_refers_to_the_log_and_the_log_has_no_secondary_index() {
         "quarantines",
         "dispatches",
         "releases",
+        "providers",
         "pruned_rollouts",
         "log_removed",
     ];

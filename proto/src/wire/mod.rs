@@ -8,6 +8,7 @@ pub mod forecast;
 pub mod operator;
 pub mod plan;
 pub mod problem;
+pub mod provider;
 pub mod publish;
 pub mod resource;
 pub mod trust;

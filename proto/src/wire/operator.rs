@@ -12,6 +12,7 @@ use crate::record::{HostState, ProbeRecord};
 use crate::time::{Timestamp, whole_seconds};
 use crate::wire::agent::ResourceCounts;
 use crate::wire::forecast::{Eta, Expected};
+use crate::wire::provider::Provider;
 
 /// The most items one page may have.
 pub const MAX_PAGE_LIMIT: usize = 1000;
@@ -265,6 +266,9 @@ pub struct HostDocument {
     /// Why it is left alone although it speaks; `None`: it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked: Option<Parked>,
+    /// What its provider says of the machine; `None`: nobody has told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
 }
 
 /// Two machines use one host's certificate: neither is dispatched until only one is heard.

@@ -112,6 +112,8 @@ codes! {
     TooLarge = "too-large", 413, "the body is too large";
     /// 415: not JSON.
     UnsupportedMediaType = "unsupported-media-type", 415, "the media type is not supported";
+    /// 416: the blob has no such bytes.
+    RangeNotSatisfiable = "range-not-satisfiable", 416, "there are no such bytes";
     /// 422: not a certificate signing request, or not signed by its own key.
     BadCsr = "bad-csr", 422, "the certificate signing request is refused";
     /// 422: the state machine refuses an event.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wavegate_proto::ids::{BlobId, BudgetId, ChannelName, ClosureId, JournalId, RolloutId, Seq};
 use wavegate_proto::time::Mono;
 use wavegate_proto::wire::operator::Hold;
+use wavegate_proto::wire::provider::Provider;
 
 use super::liveness::Liveness;
 
@@ -21,6 +22,8 @@ pub struct Host {
     pub hold: Option<Hold>,
     /// The version of the operators' marks in which that changed last.
     pub hold_version: u64,
+    /// What its provider says of the machine: told to people, and decides nothing.
+    pub provider: Option<Provider>,
     /// What it was asked to send again.
     pub replays: BTreeMap<RolloutId, Replay>,
     /// The rollouts that have a record of it, by their opening order.
@@ -79,6 +82,7 @@ impl Host {
             known_since,
             hold: None,
             hold_version: 0,
+            provider: None,
             replays: BTreeMap::new(),
             rollouts: BTreeSet::new(),
             contribution: Contribution::default(),

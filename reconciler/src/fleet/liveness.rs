@@ -11,6 +11,8 @@ use super::boots::Boots;
 pub struct Liveness {
     /// When the last heartbeat came, in this process.
     pub last_heartbeat: Option<Mono>,
+    /// In how many seconds after it the next one was asked for.
+    pub told_heartbeat_secs: Option<u64>,
     /// Since when heartbeats have come without a longer gap.
     pub talking_since: Mono,
     /// When the last heartbeat came, ever.

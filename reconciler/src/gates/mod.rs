@@ -31,6 +31,7 @@ use wavegate_proto::ids::{
 };
 use wavegate_proto::time::{Now, Timestamp};
 use wavegate_proto::wire::operator::{MarkBy, RolloutState};
+use wavegate_proto::wire::provider::ProviderState;
 
 use crate::fleet::Fleet;
 use crate::fleet::host::Host;
@@ -198,14 +199,22 @@ pub enum Hold {
         host: HostName,
     },
     /// The host has never been heard from.
-    NeverSeen,
+    NeverSeen {
+        /// What its provider says.
+        provider: Option<ProviderState>,
+    },
     /// The host has been silent for too long.
     Silent {
         /// Since when; `None`: never heard from by this process.
         since: Option<Timestamp>,
+        /// What its provider says.
+        provider: Option<ProviderState>,
     },
     /// It is left out of the rollout because it was silent.
-    SkippedOffline,
+    SkippedOffline {
+        /// What its provider says.
+        provider: Option<ProviderState>,
+    },
     /// It is left out of the rollout because it is no longer in the fleet.
     NotMember,
     /// The host is being worked on under another rollout.
@@ -291,9 +300,9 @@ impl Hold {
             | Self::NotMember
             | Self::Quarantined { .. }
             | Self::Held { .. }
-            | Self::NeverSeen
+            | Self::NeverSeen { .. }
             | Self::Silent { .. }
-            | Self::SkippedOffline
+            | Self::SkippedOffline { .. }
             | Self::Busy { .. }
             | Self::BackOff { .. }
             | Self::RetriesUsedUp

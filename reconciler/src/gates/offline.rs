@@ -23,13 +23,15 @@ pub fn is_online(host: &Host, offline_after_secs: u64, now: Mono) -> bool {
 }
 
 pub(super) fn check(candidate: &Candidate<'_>, now: Now) -> Option<Hold> {
+    // It explains a silence and changes none of it.
+    let provider = candidate.host.provider.as_ref().map(|provider| provider.provider_state);
     if candidate.placement.skip == Some(SkipReason::Offline) {
-        return Some(Hold::SkippedOffline);
+        return Some(Hold::SkippedOffline { provider });
     }
     if candidate.host.liveness.last_heartbeat.is_none() {
-        return Some(Hold::NeverSeen);
+        return Some(Hold::NeverSeen { provider });
     }
     let offline_after_secs = candidate.rollout.policy().offline_after_secs;
     (silent_secs(candidate.fleet, candidate.host, now.mono) > offline_after_secs)
-        .then_some(Hold::Silent { since: candidate.host.liveness.last_seen_at })
+        .then_some(Hold::Silent { since: candidate.host.liveness.last_seen_at, provider })
 }

@@ -4,9 +4,13 @@ use wavegate_proto::artifact::rules::RuleCode;
 use wavegate_proto::ids::{BootId, HostName, Serial};
 use wavegate_proto::time::{Now, Timestamp};
 use wavegate_proto::wire::operator::{MarkBy, Reason, ReasonKind, RolloutState};
+use wavegate_proto::wire::provider::ProviderState;
 
 use super::{Gate, Hold};
 use crate::fleet::Fleet;
+
+const NEVER_SEEN: &str = "the host has not been heard from yet";
+const SKIPPED_OFFLINE: &str = "left out for its silence until it returns";
 
 impl Hold {
     /// The case, as a stable code.
@@ -31,9 +35,9 @@ impl Hold {
             Self::ReleaseBehind { .. } => "release-behind",
             Self::Untrusted { .. } => "release-untrusted",
             Self::Quarantined { .. } => "quarantined",
-            Self::NeverSeen => "never-seen",
+            Self::NeverSeen { .. } => "never-seen",
             Self::Silent { .. } => "silent",
-            Self::SkippedOffline => "skipped-offline",
+            Self::SkippedOffline { .. } => "skipped-offline",
             Self::Busy { .. } => "busy-elsewhere",
             Self::BackOff { .. } => "back-off",
             Self::RetriesUsedUp => "retries-used-up",
@@ -84,12 +88,9 @@ impl Hold {
             Self::Quarantined { closure, channel, host, since } => {
                 format!("{closure} failed on {host} and is quarantined on {channel} since {since}")
             }
-            Self::NeverSeen => "the host has not been heard from yet".to_owned(),
-            Self::Silent { since: Some(since) } => {
-                format!("the host has been silent since {since}")
-            }
-            Self::Silent { since: None } => "the host is silent".to_owned(),
-            Self::SkippedOffline => "left out for its silence until it returns".to_owned(),
+            Self::NeverSeen { provider } => beside_provider(NEVER_SEEN, *provider),
+            Self::Silent { since, provider } => beside_provider(&silent(*since), *provider),
+            Self::SkippedOffline { provider } => beside_provider(SKIPPED_OFFLINE, *provider),
             Self::Busy { rollout_id, since } => {
                 format!("the host is being worked on under {rollout_id} since {since}")
             }
@@ -129,7 +130,7 @@ impl Hold {
             | Self::Cloned { since, .. }
             | Self::Quarantined { since, .. }
             | Self::Busy { since, .. } => Some(*since),
-            Self::Silent { since } => *since,
+            Self::Silent { since, .. } => *since,
             Self::Paused { by } | Self::Aborted { by } => Some(by.at),
             Self::Skipped { by } => by.as_ref().map(|by| by.at),
             Self::Held { since, .. } => Some(*since),
@@ -141,8 +142,8 @@ impl Hold {
             | Self::NotApproved { .. }
             | Self::RampUsedUp { .. }
             | Self::NotMember
-            | Self::NeverSeen
-            | Self::SkippedOffline
+            | Self::NeverSeen { .. }
+            | Self::SkippedOffline { .. }
             | Self::BackOff { .. }
             | Self::RetriesUsedUp
             | Self::ChannelNotDone { .. }
@@ -176,9 +177,9 @@ impl Hold {
             | Self::Stale { .. }
             | Self::ReleaseBehind { .. }
             | Self::Quarantined { .. }
-            | Self::NeverSeen
+            | Self::NeverSeen { .. }
             | Self::Silent { .. }
-            | Self::SkippedOffline
+            | Self::SkippedOffline { .. }
             | Self::Busy { .. }
             | Self::RetriesUsedUp
             | Self::ChannelNotDone { .. }
@@ -194,9 +195,10 @@ impl Hold {
             Self::Recovering { .. } => {
                 "every host with unfinished work has reported, or the time is up"
             }
-            Self::Unreported | Self::NeverSeen | Self::Silent { .. } | Self::SkippedOffline => {
-                "the host sends a heartbeat"
-            }
+            Self::Unreported
+            | Self::NeverSeen { .. }
+            | Self::Silent { .. }
+            | Self::SkippedOffline { .. } => "the host sends a heartbeat",
             Self::RolloutState(RolloutState::Superseded) => "the newer rollout reaches the host",
             Self::RolloutState(_) => {
                 "an operator resumes the rollout, or a newer release is published on the channel"
@@ -269,9 +271,9 @@ impl Hold {
             | Self::Quarantined { .. }
             | Self::RetriesUsedUp => ReasonKind::NeedsPerson,
             Self::Unreported
-            | Self::NeverSeen
+            | Self::NeverSeen { .. }
             | Self::Silent { .. }
-            | Self::SkippedOffline
+            | Self::SkippedOffline { .. }
             | Self::Unhealthy { .. } => ReasonKind::Stuck,
         }
     }
@@ -299,6 +301,24 @@ fn list(hosts: &[HostName]) -> String {
 /// What a person did, and why.
 fn said(actor: &str, what: &str, reason: &str) -> String {
     format!("{actor} {what}: {reason}")
+}
+
+fn silent(since: Option<Timestamp>) -> String {
+    match since {
+        Some(since) => format!("the host has been silent since {since}"),
+        None => "the host is silent".to_owned(),
+    }
+}
+
+/// A host's silence, and what its provider says to it. That a provider does not know says nothing.
+#[must_use]
+pub fn beside_provider(silence: &str, provider: Option<ProviderState>) -> String {
+    match provider {
+        Some(said @ (ProviderState::Off | ProviderState::Running)) => {
+            format!("{silence}; provider says {said}")
+        }
+        Some(ProviderState::Unknown) | None => silence.to_owned(),
+    }
 }
 
 fn cloned([one, other]: &[BootId; 2]) -> String {

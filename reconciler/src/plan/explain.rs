@@ -11,6 +11,7 @@ use crate::fleet::Fleet;
 use crate::fleet::host::Host;
 use crate::fleet::placement::{HostClass, Placement, SkipReason};
 use crate::fleet::rollout::Rollout;
+use crate::gates::reason::beside_provider;
 use crate::gates::{Candidate, Gate, Hold, Lane, Planned, holds, is_online};
 use crate::window;
 
@@ -120,8 +121,12 @@ fn standing(rollout: &Rollout, host: &Host, placement: &Placement, now: Now) -> 
             let detail = format!("the host has been {state} for longer than its policy explains");
             (detail, "the host gets on, or an operator retries or skips it")
         } else {
-            let detail = "the host fell silent while it was being worked on".to_owned();
-            (detail, "the host sends a heartbeat, or an operator skips it")
+            let provider = host.provider.as_ref().map(|provider| provider.provider_state);
+            let silence = "the host fell silent while it was being worked on";
+            (
+                beside_provider(silence, provider),
+                "the host sends a heartbeat, or an operator skips it",
+            )
         };
         reasons.push(reason("lost", ReasonKind::Stuck, detail, clears_when));
     }

@@ -6,6 +6,7 @@
 use wavegate_proto::artifact::rules::RuleCode;
 use wavegate_proto::ids::{Serial, WaveIndex};
 use wavegate_proto::wire::operator::{MarkBy, RolloutState};
+use wavegate_proto::wire::provider::ProviderState;
 use wavegate_reconciler::gates::{Gate, Hold};
 
 use crate::scene::Scene;
@@ -64,10 +65,12 @@ fn of_hosts() -> Vec<Hold> {
         Hold::Unreported,
         Hold::Revoked,
         Hold::Cloned { since, boots: [boot(1), boot(2)] },
-        Hold::NeverSeen,
-        Hold::Silent { since: Some(since) },
-        Hold::Silent { since: None },
-        Hold::SkippedOffline,
+        Hold::NeverSeen { provider: None },
+        Hold::NeverSeen { provider: Some(ProviderState::Off) },
+        Hold::Silent { since: Some(since), provider: None },
+        Hold::Silent { since: Some(since), provider: Some(ProviderState::Off) },
+        Hold::Silent { since: None, provider: Some(ProviderState::Unknown) },
+        Hold::SkippedOffline { provider: Some(ProviderState::Running) },
         Hold::Busy { rollout_id: id("stable@r1"), since },
         Hold::BackOff { until: wall().plus_secs(60) },
         Hold::RetriesUsedUp,

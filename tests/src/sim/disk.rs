@@ -10,8 +10,8 @@ use std::sync::Arc;
 use wavegate_control_plane::core::rebuild::{Artifacts, PRUNED, Rebuild};
 use wavegate_control_plane::core::{
     CoreConfig, DispatchRow, EchoKey, EnrollmentRow, HostRolloutRow, HostSeenRow, KEPT_KINDS,
-    LogEnd, LogRow, MarkContent, MarkRow, ProbeFailuresRow, PrunedRow, QuarantineRow, ReleaseRow,
-    RemovedRow, RolloutRow, Stored, WaveRow, Write,
+    LogEnd, LogRow, MarkContent, MarkRow, ProbeFailuresRow, ProviderRow, ProviderSyncedRow,
+    PrunedRow, QuarantineRow, ReleaseRow, RemovedRow, RolloutRow, Stored, WaveRow, Write,
 };
 use wavegate_proto::artifact::release::Release;
 use wavegate_proto::ids::{
@@ -27,6 +27,8 @@ pub struct Disk {
     pub epoch: Option<CpEpoch>,
     epoch_since: Timestamp,
     enrollments: BTreeMap<(TokenId, HostName), EnrollmentRow>,
+    providers: BTreeMap<HostName, ProviderRow>,
+    provider_syncs: BTreeMap<HostName, ProviderSyncedRow>,
     pub log: Vec<Arc<LogRow>>,
     /// The chain up to each row.
     chain: Vec<Sha256Hash>,
@@ -105,6 +107,10 @@ impl Disk {
             Write::Enrollment(row) => {
                 self.enrollments.insert((row.token.clone(), row.host.clone()), row);
             }
+            Write::Provider(row) => drop(self.providers.insert(row.host.clone(), row)),
+            Write::ProviderSynced(row) => {
+                self.provider_syncs.insert(row.host.clone(), row);
+            }
             Write::Release(row) => self.release = Some(row),
             Write::ProbeFailures(row) => {
                 let place = (row.rollout_id.clone(), row.host.clone());
@@ -167,6 +173,7 @@ impl Disk {
         assert_eq!(again.dispatches, self.dispatches, "dispatches");
         assert_eq!(again.release, self.release, "releases");
         assert_eq!(again.enrollments, self.enrollments, "enrollments");
+        assert_eq!(again.providers, self.providers, "providers");
         assert_eq!(again.epoch, self.epoch, "the epoch");
     }
 
@@ -251,6 +258,8 @@ impl Disk {
             marks_version: self.marks_version,
             dispatches: self.dispatches.values().cloned().collect(),
             enrollments: self.enrollments.values().cloned().collect(),
+            providers: self.providers.values().cloned().collect(),
+            provider_syncs: self.provider_syncs.values().cloned().collect(),
             pruned: self.pruned.values().cloned().collect(),
             hosts_seen: self.hosts_seen.values().cloned().collect(),
         }
@@ -276,12 +285,14 @@ fn names_row(write: &Write) -> Option<(LogSeq, &'static str)> {
         Write::RolloutPruned(row) => Some((row.log_seq, "pruned_rollouts")),
         Write::LogRemoved(row) => Some((row.log_seq, "log_removed")),
         Write::Enrollment(row) => Some((row.log_seq, "enrollments")),
+        Write::Provider(row) => Some((row.log_seq, "providers")),
         Write::Log(_)
         | Write::HostRolloutDropped { .. }
         | Write::DispatchClosed { .. }
         | Write::QuarantineCleared { .. }
         | Write::MarksVersion(_)
         | Write::Epoch { .. }
+        | Write::ProviderSynced(_)
         | Write::HostsSeen(_) => None,
     }
 }

@@ -78,6 +78,8 @@ impl Judge {
                 | Write::LogRemoved(_)
                 | Write::Enrollment(_)
                 | Write::Epoch { .. }
+                | Write::Provider(_)
+                | Write::ProviderSynced(_)
                 | Write::HostsSeen(_) => {}
             }
         }

@@ -48,9 +48,16 @@ const APPROVAL_SECS: u64 = 25;
 pub(super) const LOOK_SECS: u64 = 5;
 
 impl Operator {
-    /// Another list, from now on.
+    /// Another list, from now on. What somebody insists on stays: after a wiped database an abort comes back
+    /// as a pause, and is given again.
     pub fn begin(&mut self, orders: &[Order], now: Now) {
-        self.orders = orders.iter().map(|order| (order.clone(), Said::NotYet)).collect();
+        self.orders.retain(|(order, _)| matches!(order, Order::Abort { .. }));
+        for (order, _) in &mut self.orders {
+            if let Order::Abort { from_secs, .. } = order {
+                *from_secs = 0;
+            }
+        }
+        self.orders.extend(orders.iter().map(|order| (order.clone(), Said::NotYet)));
         self.begun_secs = seconds(now);
     }
 

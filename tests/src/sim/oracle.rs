@@ -30,6 +30,8 @@ enum End {
     Failed,
     /// A channel before it is not done: nothing changes.
     Held,
+    /// The same, and nothing is to change on any host that is not left out: that may be done at once.
+    HeldOrDone,
     /// Somebody has ended it, as far as it had come.
     Aborted,
 }
@@ -48,6 +50,7 @@ impl End {
                 state,
                 RolloutState::Opening | RolloutState::Active | RolloutState::Converging
             ),
+            Self::HeldOrDone => Self::Held.is(state) || Self::Done.is(state),
         }
     }
 }
@@ -103,7 +106,7 @@ impl Oracle {
             let mut end = self.tell_channel(chapter, spec);
             if chapter.is_aborted(&id) {
                 // One that was held has not come anywhere.
-                if end != End::Held {
+                if !matches!(end, End::Held | End::HeldOrDone) {
                     self.as_far_as_it_came(chapter, spec, &before);
                 }
                 end = End::Aborted;
@@ -118,7 +121,12 @@ impl Oracle {
         }
         let ran_away = chapter.away.as_ref().and_then(|host| self.runs.get(host)).cloned();
         if !self.all_done_before(chapter, spec) {
-            return End::Held;
+            let has_nothing_to_do = spec.entries.iter().all(|e| {
+                let runs = self.runs.get(&e.host);
+                chapter.is_skipped(&e.host)
+                    || runs.is_some_and(|runs| runs.contains(&Some(e.closure.clone())))
+            });
+            return if has_nothing_to_do { End::HeldOrDone } else { End::Held };
         }
         let stays = spec.policy.on_health_failure == FailurePolicy::Halt;
         for wave in 0..spec.policy.waves.len() {

@@ -11,7 +11,7 @@ use wavegate_tests::processes::program::Process;
 use crate::yard::{Yard, refusal};
 
 /// A client with the certificate of that name.
-fn client(yard: &Yard, certificate: &str) -> Client {
+pub(crate) fn client(yard: &Yard, certificate: &str) -> Client {
     // Another test of this process may have been first.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     let read = |name: &str| fs::read(yard.path(name)).unwrap();
@@ -26,14 +26,14 @@ fn client(yard: &Yard, certificate: &str) -> Client {
 }
 
 /// Status and code of a refusal.
-async fn refusal_of(response: Response) -> (u16, String) {
+pub(crate) async fn refusal_of(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
     let problem: Value = response.json().await.unwrap();
     let kind = problem["type"].as_str().unwrap().to_owned();
     (status, kind.strip_prefix("urn:wavegate:problem:").unwrap().to_owned())
 }
 
-fn answer(status: u16, code: &str) -> (u16, String) {
+pub(crate) fn answer(status: u16, code: &str) -> (u16, String) {
     (status, code.to_owned())
 }
 

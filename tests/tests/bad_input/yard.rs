@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use wavegate_tests::processes::program::{Process, program, wavegate};
@@ -19,7 +20,7 @@ pub(crate) struct Yard {
     pub(crate) dir: TempDir,
     /// `https://localhost:…`
     pub(crate) url: String,
-    _control_plane: Process,
+    control_plane: Process,
 }
 
 /// What must be the same before and after something was refused.
@@ -52,7 +53,14 @@ impl Yard {
         let text = std::fs::read_to_string(&file).unwrap().replace("\"10s\"", "\"1s\"");
         std::fs::write(&file, text.replace("\"5s\"", "\"1s\"")).unwrap();
         let (control_plane, url) = start_control_plane(&fleet);
-        Self { dir, url, _control_plane: control_plane }
+        Self { dir, url, control_plane }
+    }
+
+    /// The control plane is killed and started again. It listens elsewhere then: agents do not find it.
+    pub(crate) fn kill_and_restart_control_plane(&mut self) {
+        self.control_plane.signal(Signal::KILL);
+        self.control_plane.end(PATIENCE);
+        (self.control_plane, self.url) = start_control_plane(&self.path(""));
     }
 
     /// The same with release 1 on both hosts.

@@ -9,7 +9,7 @@ use wavegate_proto::record::HostState;
 use wavegate_tests::release_kit::closure;
 
 use crate::harness::{Cp, Journal, equal_but_for, id, minutes, name};
-use crate::release;
+use crate::{patient, release};
 
 #[test]
 fn asking_again_gives_the_same_dispatch() {
@@ -331,4 +331,25 @@ fn an_attempt_that_a_host_knows_of_is_not_issued_again_by_a_new_database() {
     cp.restart();
     cp.everybody_reports();
     assert_eq!(cp.dispatch("host-01").unwrap().attempt, Attempt(2), "no number runs out");
+}
+
+/// Load is shaped host by host: who is being worked on keeps the pace, and no silence becomes a death.
+#[test]
+fn heartbeats_become_rarer_under_load_but_not_where_somebody_works() {
+    let mut cp = Cp::with(&[patient(release("r1", "good", &[1, 2]))]);
+    cp.ack("host-01");
+    for _ in 0..10 {
+        cp.load(100);
+    }
+    let secs = |cp: &mut Cp, host| cp.heartbeat(host).unwrap().next_heartbeat_secs;
+    let ordinary = secs(&mut cp, "host-01");
+    let rare = secs(&mut cp, "host-02");
+    assert!(rare > ordinary, "{rare} {ordinary}");
+    cp.advance(Duration::from_secs(rare));
+    let held = cp.held_by("host-02");
+    assert!(!held.contains(&"offline".to_owned()), "{held:?}");
+    for _ in 0..10 {
+        cp.load(0);
+    }
+    assert_eq!(secs(&mut cp, "host-02"), ordinary);
 }

@@ -10,7 +10,7 @@ use wavegate_proto::artifact::rules::{RuleCode, Violation};
 use wavegate_proto::ids::{Attempt, BootId};
 use wavegate_proto::record::HostState;
 use wavegate_proto::wire::agent::Heartbeat;
-use wavegate_proto::wire::operator::{ExpiryKind, HostDocument, ReasonKind, Status};
+use wavegate_proto::wire::operator::{ExpiryKind, ReasonKind, Status};
 
 use crate::harness::{Cp, HEARTBEAT_SECS, minutes, name};
 use crate::{patient, release};
@@ -29,10 +29,6 @@ impl Cp {
             self.heartbeat_of(host, 100 + u128::from(turn % 2), 9000 + turn * HEARTBEAT_SECS / 2);
             self.skip_time(Duration::from_secs(HEARTBEAT_SECS / 2));
         }
-    }
-
-    fn host_document(&mut self, host: &str) -> HostDocument {
-        serde_json::from_value(self.read(Query::Host(name(host)))).unwrap()
     }
 
     fn status(&mut self) -> Status {

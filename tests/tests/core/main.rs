@@ -19,6 +19,7 @@ mod lost;
 mod marks;
 mod operators;
 mod planned;
+mod provider;
 mod recovery;
 mod releases;
 mod retention;

@@ -93,6 +93,55 @@ fn g11_the_newest_account_of_a_mark_wins_whoever_reports_first() {
     }
 }
 
+/// What some hosts have brought back before the process ended is in the database; the others' shares are older
+/// and still missing.
+#[test]
+fn g11_a_restart_in_the_middle_of_a_recovery_loses_no_mark() {
+    let mut cp = Cp::with(&[patient(release("r1", "good", &[4]))]);
+    cp.skip(R1, "host-02");
+    cp.everybody_reports();
+    cp.hold("host-03", Some(cp.now().wall.plus_secs(36_000)));
+    cp.everybody_reports();
+    cp.wipe();
+    cp.report("host-03");
+    cp.restart();
+    cp.everybody_reports();
+    assert_eq!(cp.state("host-02"), HostState::Skipped);
+    assert!(cp.held_by("host-03").contains(&"held-by-operator".to_owned()));
+}
+
+/// A share that is newer than an abort, for another reason, does not make a pause of it.
+#[test]
+fn g11_an_abort_that_is_known_stays_one() {
+    let mut cp = Cp::with(&[patient(release("r1", "good", &[4]))]);
+    cp.abort(R1);
+    cp.hold("host-03", Some(cp.now().wall.plus_secs(36_000)));
+    cp.everybody_reports();
+    cp.restart();
+    cp.everybody_reports();
+    assert_eq!(cp.rollout(R1).mark, Some(RolloutMark::Aborted));
+    assert_eq!(cp.logged("mark_restored"), 0);
+}
+
+/// Versions go on with the time: what is said to an empty database is newer than what hosts kept.
+#[test]
+fn g11_what_is_said_after_a_wipe_is_newer_than_what_hosts_kept() {
+    let mut cp = Cp::with(&[patient(release("r1", "good", &[4]))]);
+    for _ in 0..3 {
+        cp.pause(R1);
+        cp.resume(R1);
+    }
+    cp.everybody_reports();
+    cp.wipe();
+    cp.advance(minutes(1));
+    cp.pause(R1);
+    cp.everybody_reports();
+    assert_eq!(cp.rollout(R1).mark, Some(RolloutMark::Paused));
+    cp.wipe();
+    cp.everybody_reports();
+    assert_eq!(cp.rollout(R1).mark, Some(RolloutMark::Paused), "hosts were given the new share");
+}
+
 #[test]
 fn g11_marks_that_do_not_verify_are_logged_and_restrict_nothing() {
     let mut cp = Cp::with(&[patient(release("r1", "good", &[2]))]);
@@ -141,10 +190,11 @@ fn a_host_is_told_its_share_when_it_changes_and_only_then() {
     assert_eq!(cp.heartbeat("host-01").unwrap().marks, None);
     cp.hold("host-02", None);
     assert_eq!(cp.heartbeat("host-01").unwrap().marks, None, "that is no business of host-01");
-    assert_eq!(cp.heartbeat("host-02").unwrap().marks.unwrap().version, 1);
+    let first = cp.heartbeat("host-02").unwrap().marks.unwrap().version;
+    assert_eq!(i64::try_from(first).unwrap(), cp.now().wall.unix_millis(), "versions are times");
     assert_eq!(cp.heartbeat("host-02").unwrap().marks, None, "it keeps it");
     cp.pause(R1);
-    assert_eq!(cp.heartbeat("host-01").unwrap().marks.unwrap().version, 2);
+    assert_eq!(cp.heartbeat("host-01").unwrap().marks.unwrap().version, first + 1);
     let share = cp.heartbeat("host-02").unwrap().marks.unwrap();
     assert_eq!(share.content["rollouts"][R1]["mark"], "paused");
     assert_eq!(share.content["hold"]["actor"], "operator/alice");

@@ -248,3 +248,19 @@ fn e21_hosts_go_in_order_of_wave_then_name() {
     assert_eq!(cp.dispatched(), ["host-01", "host-02", "host-03"]);
     assert_eq!(cp.core.fleet().rollouts[&id("stable@r1")].current_wave, WaveIndex(0));
 }
+
+/// Where an aborted rollout has come to is in the log: a restart and a rebuild find it there.
+#[test]
+fn the_wave_that_an_aborted_rollout_has_reached_is_kept() {
+    let mut cp = Cp::with(&[patient(release("r1", "good", &[1, 2]))]);
+    cp.ack("host-01");
+    cp.activate("host-01");
+    cp.abort("stable@r1");
+    cp.settle("host-01");
+    assert_eq!(cp.state("host-01"), HostState::Converged);
+    assert_eq!(cp.rollout("stable@r1").current_wave.0, 1);
+    // The same content, signed anew: each rollout that goes on is written.
+    cp.publish(&[patient(release("r1", "good", &[1, 2]))]);
+    cp.restart();
+    assert_eq!(cp.rollout("stable@r1").current_wave.0, 1);
+}

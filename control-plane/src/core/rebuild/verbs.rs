@@ -42,6 +42,10 @@ impl<A: Artifacts> Rebuild<A> {
                 let host = row.host.as_ref().ok_or(Unfoldable::NoPlace)?;
                 self.core.set_hold(host, None, version, row.seq);
             }
+            "provider_changed" => {
+                let host = row.host.as_ref().ok_or(Unfoldable::NoPlace)?;
+                self.core.set_provider(host, read(row)?, row.actor.clone(), row.at, row.seq);
+            }
             "quarantine_cleared" => {
                 let cleared: QuarantineCleared = read(row)?;
                 self.core.mark_cleared(cleared, row.seq);

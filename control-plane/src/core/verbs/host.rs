@@ -46,7 +46,7 @@ impl Core {
             return Err(self.not_retryable(place, &refusal));
         }
         let was_left_out = placement.skip == Some(SkipReason::Operator);
-        let version = was_left_out.then(|| self.next_marks_version());
+        let version = was_left_out.then(|| self.next_marks_version(order.now));
         let fact = order.fact("host_retried", &HostRetried { version });
         let log_seq = self.note(fact.about(id).on(host));
         self.mark_retried(order.now, place, version, log_seq);
@@ -99,7 +99,7 @@ impl Core {
         let placement = self.expect_host_in(place)?;
         if placement.skip != Some(SkipReason::Operator) {
             self.expect_skippable(order, place)?;
-            let version = Some(self.next_marks_version());
+            let version = Some(self.next_marks_version(order.now));
             let (cause, by) = (Some(SkipReason::Operator), Some(order.mark()));
             let skipped = HostSkipped { skipped: true, cause, by, version };
             let fact = order.fact("host_skipped", &skipped);
@@ -157,7 +157,7 @@ impl Core {
         if known.is_none_or(|known| known.until != until || known.reason != order.reason) {
             let by = order.mark();
             let hold = Hold { reason: by.reason, actor: by.actor, since: by.at, until };
-            let version = self.next_marks_version();
+            let version = self.next_marks_version(order.now);
             let log_seq = self.note(order.fact("host_held", &HostHeld { until, version }).on(host));
             self.set_hold(host, Some(hold), version, log_seq);
             self.withdraw_leases_of(order.now, host);
@@ -170,7 +170,7 @@ impl Core {
         if self.fleet.hosts.get(host).is_some_and(|known| {
             known.hold.as_ref().is_some_and(|hold| hold.stands_at(order.now.wall))
         }) {
-            let version = self.next_marks_version();
+            let version = self.next_marks_version(order.now);
             let log_seq = self.note(order.fact("host_released", &Marked { version }).on(host));
             self.set_hold(host, None, version, log_seq);
         }

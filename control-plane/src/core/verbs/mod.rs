@@ -159,9 +159,12 @@ impl Core {
         }
     }
 
-    /// The next version of the operators' marks: something that restricts has changed.
-    pub(super) fn next_marks_version(&mut self) -> u64 {
-        self.marks_version += 1;
+    /// The next version of the operators' marks: something that restricts has changed. It is the time in Unix
+    /// milliseconds, or one more than the last version where that is not less: so what is said after a database
+    /// was lost is newer than what hosts keep from before.
+    pub(super) fn next_marks_version(&mut self, now: Now) -> u64 {
+        let time = u64::try_from(now.wall.unix_millis()).unwrap_or(0);
+        self.marks_version = time.max(self.marks_version.saturating_add(1));
         self.write(Write::MarksVersion(self.marks_version));
         self.marks_version
     }

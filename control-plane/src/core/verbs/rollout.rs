@@ -70,7 +70,7 @@ impl Core {
                 self.clear_quarantine(order, &id.channel, &closure)?;
             }
         }
-        let version = self.next_marks_version();
+        let version = self.next_marks_version(order.now);
         let fact = order.fact("rollout_resumed", &Marked { version });
         let log_seq = self.note(fact.about(id));
         self.unmark(id, version, log_seq);
@@ -107,7 +107,7 @@ impl Core {
     }
 
     fn mark_rollout(&mut self, order: &Order, id: &RolloutId, mark: Mark, kind: &'static str) {
-        let version = self.next_marks_version();
+        let version = self.next_marks_version(order.now);
         let log_seq = self.note(order.fact(kind, &Marked { version }).about(id));
         self.set_mark(id, Some(mark), version, log_seq);
     }

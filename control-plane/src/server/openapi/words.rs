@@ -71,6 +71,7 @@ pub const WORDS: &[Words] = &[
     words("POST", "/v1/rollouts/{id}/hosts/{host}/skip", "Leave a host out of a rollout"),
     words("PUT", "/v1/hosts/{host}/hold", "Dispatch nothing to a host"),
     words("DELETE", "/v1/hosts/{host}/hold", "Take a hold back").query(&["reason"]),
+    words("PUT", "/v1/hosts/{host}/provider", "What a host's provider says of the machine"),
     words("DELETE", "/v1/quarantines/{channel}/{closure}", "Let a closure be dispatched again")
         .query(&["reason"]),
     words("GET", "/v1/status", "The fleet at a glance"),

@@ -10,6 +10,7 @@ pub(super) mod enroll;
 pub(super) mod events;
 pub(super) mod health;
 pub(super) mod hosts;
+pub(super) mod provider;
 pub(super) mod quarantines;
 pub(super) mod releases;
 pub(super) mod resources;

@@ -62,22 +62,37 @@ impl World {
         self.pump(host);
     }
 
-    /// Performs effects in order; a crash may come between any two.
+    /// Writes what is to be written, all of it or nothing as the journal does; then does the rest in order. A
+    /// crash may come before the writes, and between any two of the rest.
     fn perform(&mut self, host: &HostName, effects: Vec<AgentEffect>) {
+        if effects.is_empty() || self.crashes_here(host) {
+            return;
+        }
+        let mut rest = Vec::new();
         for effect in effects {
             self.trace.note(|| format!("    {host} does {}", brief(&effect)));
             self.history.note(host, &effect, self.now_millis);
-            if self.faults.crashes && self.rng.u32(0..1500) == 0 {
-                self.agents.get_mut(host).unwrap().crash();
-                self.tally.crashes += 1;
-                self.tally.reach(Rare::AgentKilledBetweenEffects);
-                self.push(4_000, Event::AgentStart { host: host.clone() });
-                return;
-            }
             if !self.agents.get_mut(host).unwrap().disk.write(&effect) {
-                self.act(host, effect);
+                rest.push(effect);
             }
         }
+        for effect in rest {
+            if self.crashes_here(host) {
+                return;
+            }
+            self.act(host, effect);
+        }
+    }
+
+    fn crashes_here(&mut self, host: &HostName) -> bool {
+        if !self.faults.crashes || self.rng.u32(0..1500) > 0 {
+            return false;
+        }
+        self.agents.get_mut(host).unwrap().crash();
+        self.tally.crashes += 1;
+        self.tally.reach(Rare::AgentKilledBetweenEffects);
+        self.push(4_000, Event::AgentStart { host: host.clone() });
+        true
     }
 
     fn act(&mut self, host: &HostName, effect: AgentEffect) {

@@ -286,6 +286,11 @@ impl Cp {
         assert!(matches!(answer, Some(Answer::Compacted)), "{answer:?}");
     }
 
+    /// The process has been so busy of late.
+    pub(crate) fn load(&mut self, busy_percent: u32) {
+        assert!(self.send(|_| Input::Load { busy_percent }).is_none());
+    }
+
     pub(crate) fn set_wall_clock_forward(&mut self, by: Duration) {
         self.wall_jump_secs += by.as_secs();
     }

@@ -6,7 +6,9 @@ use serde_json::Value;
 use wavegate_control_plane::core::{Answer, Input, Verb};
 use wavegate_proto::ids::{ChannelName, ClosureId, WaveIndex};
 use wavegate_proto::time::Timestamp;
+use wavegate_proto::wire::operator::HostDocument;
 use wavegate_proto::wire::problem::Problem;
+use wavegate_proto::wire::provider::{ProviderState, ProviderSync};
 
 use super::{Cp, id, name};
 
@@ -22,6 +24,23 @@ impl Cp {
 
     pub(crate) fn ask(&mut self, verb: Verb) -> Result<Value, Problem> {
         self.ask_as("alice", verb, "because")
+    }
+
+    /// What the provider of a host says, told by Alice.
+    pub(crate) fn sync(
+        &mut self,
+        host: &str,
+        provider_id: Option<&str>,
+        provider_state: ProviderState,
+    ) -> Result<HostDocument, Problem> {
+        let provider_id = provider_id.map(|id| id.parse().unwrap());
+        let sync = ProviderSync { provider_id, provider_state };
+        let (host, by) = (name(host), "alice".parse().unwrap());
+        match self.send(|reply| Input::SyncProvider { host, sync, by, reply }).unwrap() {
+            Answer::Document(document) => Ok(serde_json::from_value(document).unwrap()),
+            Answer::Problem(problem) => Err(*problem),
+            other => panic!("{other:?}"),
+        }
     }
 
     /// The code with which something is refused.

@@ -5,7 +5,7 @@
 use serde_json::Value;
 use wavegate_control_plane::core::{Answer, HostFilter, Input, PageRequest, Query};
 use wavegate_proto::wire::operator::{
-    Explanation, Page, QuarantineDocument, RolloutDocument, RolloutState,
+    Explanation, HostDocument, Page, QuarantineDocument, RolloutDocument, RolloutState,
 };
 
 use super::{Cp, id, name};
@@ -20,6 +20,10 @@ impl Cp {
             Answer::Document(document) => document,
             other => panic!("{other:?}"),
         }
+    }
+
+    pub(crate) fn host_document(&mut self, host: &str) -> HostDocument {
+        serde_json::from_value(self.read(Query::Host(name(host)))).unwrap()
     }
 
     pub(crate) fn rollout(&mut self, rollout: &str) -> RolloutDocument {
