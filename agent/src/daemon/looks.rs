@@ -183,10 +183,13 @@ mod tests {
         }
     }
 
+    /// What it shows, the interval, the signals, and the looks that follow.
+    type Case<'a> = (&'a str, Duration, &'a [(u64, &'a str)], &'a [&'a str]);
+
     #[test]
     fn looks_follow_signals_and_the_regular_ones_stay_where_they_are() {
         let minute = Duration::from_secs(60);
-        let table: [(&str, Duration, &[(u64, &str)], &[&str]); 7] = [
+        let table: [Case<'_>; 7] = [
             ("without signals, the regular looks alone", minute, &[], &["60000: *", "120000: *"]),
             ("a signal brings a look once it is quiet", HOURS, &[(5000, "a")], &["6000: a"]),
             (

@@ -13,7 +13,7 @@ use super::release::{Release, Signed};
 
 const HOURS: Duration = Duration::from_secs(6 * 3600);
 
-fn bundle(resources: Value) -> Value {
+fn bundle(resources: &Value) -> Value {
     json!({"schema_version": 1, "resources": resources})
 }
 
@@ -40,7 +40,7 @@ async fn a_changed_file_is_put_right_within_seconds_without_waiting_for_the_regu
     let agent = host.start_with(Settings { drift_interval: HOURS, ..host.settings() });
     let resources =
         json!([file("fixed", "correct"), file("shown", "report"), file("again", "correct")]);
-    let first = Release::new(1, bundle(resources)).sign();
+    let first = Release::new(1, bundle(&resources)).sign();
     host.control_plane.dispatch(&first);
     host.control_plane.until_event(&first.rollout_id, "converged").await;
     let path = |id: &str| host.root().join("etc").join(id);
@@ -61,7 +61,7 @@ async fn a_changed_file_is_put_right_within_seconds_without_waiting_for_the_regu
     assert_eq!(drift, 7, "looks that find nothing new say nothing: {:?}", world.kinds());
 
     // What runs now is watched, and what ran before is not.
-    let second = Release::new(2, bundle(json!([file("other", "correct")]))).sign();
+    let second = Release::new(2, bundle(&json!([file("other", "correct")]))).sign();
     host.control_plane.dispatch(&second);
     host.control_plane.until_event(&second.rollout_id, "converged").await;
     std::fs::remove_file(path("other")).unwrap();
@@ -74,7 +74,7 @@ async fn a_changed_file_is_put_right_within_seconds_without_waiting_for_the_regu
 async fn without_signals_the_regular_look_goes_on_and_it_is_said_once() {
     let host = Host::new().await;
     let Some(mut agent) = start_without_inotify(&host) else { return };
-    let signed = Release::new(1, bundle(json!([file("fixed", "correct")]))).sign();
+    let signed = Release::new(1, bundle(&json!([file("fixed", "correct")]))).sign();
     host.control_plane.dispatch(&signed);
     host.control_plane.until_event(&signed.rollout_id, "converged").await;
     for times in 1..=3 {
@@ -119,7 +119,7 @@ async fn a_unit_stopped_by_hand_is_started_within_seconds() {
     let unit = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n";
     let app = json!({"id": "app", "kind": "systemd-unit", "name": "app.service", "content": unit,
         "enabled": true, "state": "active"});
-    let signed = Release::new(1, bundle(json!([app]))).sign();
+    let signed = Release::new(1, bundle(&json!([app]))).sign();
     host.control_plane.dispatch(&signed);
     host.control_plane.until_event(&signed.rollout_id, "converged").await;
     assert_eq!(machine.show("app.service", "ActiveState"), "active");

@@ -82,7 +82,7 @@ fn add(folders: &mut Folders, path: &str, interest: Interest, id: &ResourceId) {
 mod tests {
     use super::*;
 
-    fn watched(resources: serde_json::Value) -> Vec<String> {
+    fn watched(resources: &serde_json::Value) -> Vec<String> {
         let document = serde_json::json!({ "schema_version": 1, "resources": resources });
         let bundle: Bundle = serde_json::from_value(document).unwrap();
         let mut lines = Vec::new();
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn each_path_is_watched_in_its_folder_and_each_folder_above_for_the_next() {
-        let found = watched(serde_json::json!([
+        let found = watched(&serde_json::json!([
             {"id": "a", "kind": "file", "path": "/etc/app/a", "content": ""},
             {"id": "b", "kind": "directory", "path": "/etc/app"},
             {"id": "c", "kind": "file", "path": "/c", "content_from": {"host_file": "/root/secret"}},
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn units_and_networks_are_watched_by_their_files_and_what_has_none_is_not() {
-        let found = watched(serde_json::json!([
+        let found = watched(&serde_json::json!([
             {"id": "u", "kind": "systemd-unit", "name": "u.service", "content": "[Service]\n",
              "drop_ins": {"1.conf": ""}},
             {"id": "n", "kind": "network-config", "files": {"10.network": "[Match]\nName=x\n"}, "revert_after_secs": 60},
