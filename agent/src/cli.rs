@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use crate::client::install_crypto_provider;
 use crate::config::{AgentArgs, AgentCommand, EnrollArgs, RunArgs, Settings};
 use crate::exit::{Exit, Failure};
+use crate::own_program::Supervised;
 use crate::{daemon, enroll, inspect, local};
 
 /// The variable that chooses what is logged, such as `debug` or `wavegate_agent=debug`.
@@ -42,6 +43,8 @@ pub fn run_cli(args: &AgentArgs) -> ExitCode {
     };
     match done {
         Ok(()) => Exit::Clean.into(),
+        // It was said in the log, and nothing is wrong.
+        Err(failure) if failure.exit == Exit::Replaced => failure.exit.into(),
         Err(failure) => {
             complain(&failure);
             failure.exit.into()
@@ -59,7 +62,7 @@ fn complain(failure: &Failure) {
 }
 
 fn run(args: &RunArgs) -> Result<(), Failure> {
-    let settings = Settings::resolve(args)?;
+    let settings = Settings { supervised: Supervised::from_env(), ..Settings::resolve(args)? };
     start_log();
     install_crypto_provider();
     let runtime = runtime()?;

@@ -16,6 +16,8 @@ pub enum Exit {
     StateUnusable,
     /// The journal cannot be written.
     CommitFailed,
+    /// Another program has taken the place of this one; a supervisor starts it.
+    Replaced,
 }
 
 impl Exit {
@@ -28,6 +30,7 @@ impl Exit {
             Self::Usage => 2,
             Self::StateUnusable => 5,
             Self::CommitFailed => 6,
+            Self::Replaced => 7,
         }
     }
 }

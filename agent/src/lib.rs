@@ -10,6 +10,7 @@ pub mod exit;
 
 pub mod clock;
 pub mod identity;
+pub mod own_program;
 mod process;
 
 pub mod client;

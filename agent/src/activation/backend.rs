@@ -26,6 +26,9 @@ pub enum ActivationOutcome {
         /// What.
         component: String,
     },
+    /// Everything is in its place, and with it another program of this agent. Nothing is concluded: that one goes
+    /// through it again and does.
+    ForTheNext,
     /// It does not.
     Failed {
         /// Whose failure it is.

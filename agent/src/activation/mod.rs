@@ -27,6 +27,7 @@ pub use nixos::NixosSettings;
 
 use crate::cache::Cache;
 use crate::current::Current;
+use crate::own_program::OwnProgram;
 use crate::probes::CheckRunner;
 use crate::resources::change::PassKind;
 use crate::resources::drift::{Correction, Corrections, Finding};
@@ -35,6 +36,7 @@ use crate::resources::error::{Doing as _, ResourceError};
 use crate::resources::host::{Host, HostSettings, OpenHostError};
 use crate::resources::status::{Charge, StatusChange, Statuses};
 use crate::resources::steps::{Steps, Unhindered};
+use crate::resources::watch::Signals;
 use backend::{Backend as _, Brought, Order};
 use bundle::BundleBackend;
 use nixos::{Nixos, NixosBackend};
@@ -56,6 +58,8 @@ pub struct Setup {
     pub settings: HostSettings,
     /// How this host is switched, if it is a NixOS system; such a one takes no bundles.
     pub nixos: Option<NixosSettings>,
+    /// The agent's own program, where another may take its place.
+    pub own: Option<Arc<OwnProgram>>,
 }
 
 /// Activates closures on this host, one at a time.
@@ -65,6 +69,7 @@ pub struct Activator {
     host: Arc<Host>,
     current: Current,
     nixos: Option<Nixos>,
+    own: Option<Arc<OwnProgram>>,
     satisfied: watch::Sender<BTreeSet<ResourceRef>>,
     /// Held by whoever changes the host.
     busy: Mutex<Corrections>,
@@ -89,7 +94,7 @@ impl Activator {
     pub fn open(
         setup: Setup,
     ) -> Result<(Self, mpsc::UnboundedReceiver<StatusChange>), OpenHostError> {
-        let Setup { root, state_dir, cache, checks, steps, settings, nixos } = setup;
+        let Setup { root, state_dir, cache, checks, steps, settings, nixos, own } = setup;
         let nixos = nixos.map(|nixos| Nixos::new(&nixos, &root, &state_dir, Arc::clone(&steps)));
         let clock = Arc::clone(&settings.clock);
         let host = Arc::new(Host::open(&root, &state_dir, cache, Arc::clone(&steps), settings)?);
@@ -100,6 +105,7 @@ impl Activator {
             host,
             current: Current::in_state_dir(&state_dir, steps),
             nixos,
+            own,
             satisfied: watch::Sender::new(BTreeSet::new()),
             busy: Mutex::default(),
         };
@@ -198,6 +204,21 @@ impl Activator {
         self.engine.observe_all(bundle, &charge(bundle, ActorSource::Drift)).await
     }
 
+    /// Looks at these resources of `bundle` and at nothing else; changes nothing on the host.
+    pub async fn observe_some(
+        &self,
+        bundle: &Bundle,
+        ids: &BTreeSet<ResourceId>,
+    ) -> BTreeMap<ResourceId, Finding> {
+        self.engine.observe_some(bundle, &charge(bundle, ActorSource::Drift), ids).await
+    }
+
+    /// The signals of this host; of nothing, until a bundle is followed.
+    #[must_use]
+    pub fn signals(&self) -> Signals {
+        Signals::on(Arc::clone(&self.host))
+    }
+
     /// Puts right what `findings` show as wrong, where the bundle wants that.
     ///
     /// # Errors
@@ -225,6 +246,9 @@ impl Activator {
         self.host.mark().begin();
         self.host.one_way().begin_pass();
         let done = match self.bring_about(target, order).await {
+            Ok(_) if self.own.as_ref().is_some_and(|own| own.is_replaced()) => {
+                return ActivationOutcome::ForTheNext;
+            }
             Ok(brought) => self.conclude(target, brought),
             Err(failure) => Err(failure),
         };
@@ -313,7 +337,8 @@ pub fn live_setup(
     settings: HostSettings,
 ) -> Setup {
     let (root, state_dir) = (root.to_owned(), state_dir.to_owned());
-    Setup { root, state_dir, cache, checks, steps: Arc::new(Unhindered), settings, nixos: None }
+    let steps = Arc::new(Unhindered);
+    Setup { root, state_dir, cache, checks, steps, settings, nixos: None, own: None }
 }
 
 fn charge(bundle: &Bundle, source: ActorSource) -> Charge {

@@ -160,7 +160,8 @@ fn goes_on_at(response: &Response, first: u64) -> Result<bool, ClientError> {
         return Ok(false);
     }
     let range = response.headers().get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
-    let begins = range.and_then(|range| range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok());
+    let begins =
+        range.and_then(|range| range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok());
     if begins == Some(first) {
         return Ok(true);
     }

@@ -20,6 +20,7 @@ use wavegate_proto::ids::HostName;
 
 use crate::activation::NixosSettings;
 use crate::exit::{Exit, Failure};
+use crate::own_program::Supervised;
 use crate::resources::shell_job::ShellJobs;
 use crate::resources::systemd::SYSTEM_BUS;
 
@@ -71,6 +72,8 @@ pub struct Settings {
     pub nixos: Option<NixosSettings>,
     /// How often drift is looked for, before jitter.
     pub drift_interval: Duration,
+    /// Who starts the agent again; `None`: nobody, or somebody who knows nothing of other programs.
+    pub supervised: Option<Supervised>,
 }
 
 impl Settings {
@@ -104,6 +107,7 @@ impl Settings {
             allow_root_exec: layered.allow_root_exec,
             nixos: layered.nixos.then_some(NixosSettings { programs: layered.nixos_programs }),
             drift_interval,
+            supervised: None,
         })
     }
 

@@ -106,8 +106,7 @@ impl Shell {
         if self.cache.contains(Item::Asset(asset)) {
             return Ok(());
         }
-        let mut writer =
-            tokio::task::block_in_place(|| self.cache.writer(Item::Asset(asset)))?;
+        let mut writer = tokio::task::block_in_place(|| self.cache.writer(Item::Asset(asset)))?;
         match self.control_plane.asset(asset, size, &mut writer).await {
             Ok(()) => Ok(tokio::task::block_in_place(|| writer.commit())?),
             Err(error) => {

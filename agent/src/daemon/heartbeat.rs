@@ -39,6 +39,9 @@ pub(super) async fn run(shell: &Shell) -> Result<(), Stopped> {
         let wait = match shell.control_plane.heartbeat(&heartbeat).await {
             Ok(answer) => {
                 contact.reached(shell, &answer).await?;
+                if let Some(own) = &shell.own {
+                    tokio::task::block_in_place(|| own.prove());
+                }
                 let pace = take_pace(shell, &answer);
                 shell.announced_trust.send_replace(answer.trust_version.unwrap_or(0));
                 // While the disk is full nothing is decided, and heartbeats go on: one answer waits.

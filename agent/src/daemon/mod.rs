@@ -14,6 +14,7 @@ mod contact;
 mod drift;
 mod heartbeat;
 mod local;
+mod looks;
 mod observed;
 mod poll;
 mod post;
@@ -91,8 +92,11 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Fai
         heartbeat_now: Notify::new(),
         more_to_post: Notify::new(),
         stop: stop.clone(),
+        own: found.own,
+        replaced: CancellationToken::new(),
     });
     let (core, effects) = AgentCore::restore(clock::now(), restored, &mut RandomIds);
+    activate::forget_fall_back(&shell, &effects);
     let tasks = TaskTracker::new();
     let actor = Actor::new(Arc::clone(&shell), tasks.clone());
     let reducer = Reducer::new(core, journal, outlet, actor, stop.clone());
@@ -107,6 +111,9 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Fai
     stop.cancel();
     end(&shell, workers, &tasks).await;
     ended?;
+    if shell.replaced.is_cancelled() {
+        return Err(Failure::new(Exit::Replaced, "go on: another program has taken its place"));
+    }
     tracing::info!("agent stopped");
     Ok(())
 }

@@ -17,6 +17,7 @@ use crate::activation::Activator;
 use crate::cache::{Cache, CacheError};
 use crate::client::{Backoff, ControlPlane};
 use crate::clock::FloorClock;
+use crate::own_program::OwnProgram;
 use crate::probes::CheckRunner;
 use crate::resources::change::ChangeMark;
 use crate::resources::steps::Unhindered;
@@ -53,6 +54,10 @@ pub(super) struct Shell {
     pub(super) heartbeat_now: Notify,
     pub(super) more_to_post: Notify,
     pub(super) stop: CancellationToken,
+    /// What this program knows of itself, where a supervisor starts it.
+    pub(super) own: Option<Arc<OwnProgram>>,
+    /// Cancelled when the agent is to be started again as another program.
+    pub(super) replaced: CancellationToken,
 }
 
 impl Shell {
@@ -94,6 +99,19 @@ impl Shell {
     /// Other hosts have completed these.
     pub(super) fn satisfied(&self, resources: Vec<ResourceRef>) {
         self.activator.set_satisfied(resources.into_iter().collect::<BTreeSet<_>>());
+    }
+
+    /// Ends this program, so that the one that has taken its place is started.
+    pub(super) fn make_way(&self) {
+        tracing::warn!("another program has taken the place of this one: the agent starts again");
+        self.replaced.cancel();
+        self.stop.cancel();
+    }
+
+    /// Whether another program has taken the place of this one.
+    pub(super) fn is_replaced(&self) -> bool {
+        let own = self.own.as_ref();
+        own.is_some_and(|own| tokio::task::block_in_place(|| own.is_replaced()))
     }
 
     /// Sleeps, but not beyond the end of the program.

@@ -26,6 +26,7 @@ use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::identity::Identity;
 use crate::journal::{Journal, JournalError, RawJournal, Stored};
+use crate::own_program::OwnProgram;
 use crate::probes::{CheckRunner, LocalChecks, RootExec};
 use crate::resources::host::HostSettings;
 use crate::resources::status::StatusChange;
@@ -48,6 +49,7 @@ pub(super) struct Start {
     pub(super) cache: Arc<Cache>,
     pub(super) checks: Arc<dyn CheckRunner>,
     pub(super) activator: Activator,
+    pub(super) own: Option<Arc<OwnProgram>>,
     pub(super) changes: UnboundedReceiver<StatusChange>,
     pub(super) snapshot: Snapshot,
     pub(super) snapshot_file: SnapshotFile,
@@ -97,7 +99,8 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
         reach: Some(Arc::new(control_plane.clone())),
     };
     let setup = live_setup(root, state_dir, cache.clone(), checks.clone(), host);
-    let setup = Setup { nixos: settings.nixos.clone(), ..setup };
+    let own = settings.supervised.clone().map(OwnProgram::new).map(Arc::new);
+    let setup = Setup { nixos: settings.nixos.clone(), own: own.clone(), ..setup };
     let (activator, changes) = Activator::open(setup).map_err(failed)?;
     let restored = restore(&identity, &trust, &cache, &activator, stored)?;
     let snapshot = loaded.snapshot.clone().unwrap_or_default();
@@ -114,6 +117,7 @@ pub(super) fn start(settings: &Settings) -> Result<Start, Failure> {
         cache,
         checks,
         activator,
+        own,
         changes,
         snapshot,
         snapshot_file: SnapshotFile::new(&settings.state_dir, loaded.snapshot),

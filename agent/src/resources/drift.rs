@@ -4,7 +4,7 @@
 //! has to be made again and again: somebody else changes the same thing (a storm).
 //! Not here: when to look (the daemon's schedule), what is reported (its journal).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,8 +105,39 @@ impl Engine {
         bundle: &Bundle,
         charge: &Charge,
     ) -> BTreeMap<ResourceId, Finding> {
+        let all = bundle.resources.iter();
+        let mut findings = self.look_at(bundle, charge, all).await;
+        let wanted = wanted_by(bundle);
+        for entry in self.host.owned().entries() {
+            if !is_wanted(&entry, &wanted) {
+                let detail = serde_json::json!({ "path": entry.path });
+                let (kind, drift, differs) = (entry.kind, Drift::Orphaned, Vec::new());
+                let orphan = Finding::Seen { kind, drift, detail, differs };
+                findings.entry(entry.resource).or_insert(orphan);
+            }
+        }
+        findings
+    }
+
+    /// Looks at these resources of `bundle` and at nothing else; changes nothing on the host.
+    pub async fn observe_some(
+        &self,
+        bundle: &Bundle,
+        charge: &Charge,
+        ids: &BTreeSet<ResourceId>,
+    ) -> BTreeMap<ResourceId, Finding> {
+        let some = bundle.resources.iter().filter(|resource| ids.contains(&resource.id));
+        self.look_at(bundle, charge, some).await
+    }
+
+    async fn look_at<'a>(
+        &self,
+        bundle: &'a Bundle,
+        charge: &Charge,
+        resources: impl Iterator<Item = &'a Resource>,
+    ) -> BTreeMap<ResourceId, Finding> {
         let mut findings = BTreeMap::new();
-        for resource in &bundle.resources {
+        for resource in resources {
             let kind = resource.spec.kind();
             let finding = match kind::observe(&self.host, bundle, resource).await {
                 Ok(seen) => {
@@ -117,15 +148,6 @@ impl Engine {
                 Err(error) => Finding::Unobservable { error: error.to_string() },
             };
             findings.insert(resource.id.clone(), finding);
-        }
-        let wanted = wanted_by(bundle);
-        for entry in self.host.owned().entries() {
-            if !is_wanted(&entry, &wanted) {
-                let detail = serde_json::json!({ "path": entry.path });
-                let (kind, drift, differs) = (entry.kind, Drift::Orphaned, Vec::new());
-                let orphan = Finding::Seen { kind, drift, detail, differs };
-                findings.entry(entry.resource).or_insert(orphan);
-            }
         }
         findings
     }
@@ -170,7 +192,7 @@ impl Storm {
 
 impl Corrections {
     /// Puts right what `findings` show as missing or changed, dependencies first, where the bundle
-    /// wants that. Nothing is deleted.
+    /// wants that. Nothing is deleted. What was not looked at stays as it is.
     ///
     /// # Errors
     /// When the bundle cannot be worked on at all.
@@ -185,7 +207,8 @@ impl Corrections {
         let mut corrections = BTreeMap::new();
         for position in graph.order() {
             let resource = &bundle.resources[*position];
-            let drift = findings.get(&resource.id).and_then(Finding::drift);
+            let Some(finding) = findings.get(&resource.id) else { continue };
+            let drift = finding.drift();
             let wrong = matches!(drift, Some(Drift::Missing | Drift::Changed));
             if !wrong {
                 self.is_fine(engine, charge, resource, drift);

@@ -51,6 +51,7 @@ pub mod graph;
 pub mod plan;
 mod rivals;
 pub mod status;
+pub mod watch;
 mod worker;
 
 pub(crate) use collect::{Sweep, collect};

@@ -5,8 +5,10 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use wavegate_proto::artifact::bundle::UnitState;
 use zbus::connection::Builder;
+use zbus::fdo::PropertiesProxy;
 use zbus::{Connection, OwnedObjectPath};
 
 use super::error::ResourceError;
@@ -53,6 +55,8 @@ trait Manager {
         unit: &str,
         result: &str,
     ) -> zbus::Result<()>;
+    #[zbus(signal)]
+    fn unit_files_changed(&self) -> zbus::Result<()>;
 }
 
 #[zbus::proxy(
@@ -108,6 +112,23 @@ impl UnitSeen {
     pub(crate) fn is_enabled(&self) -> bool {
         matches!(self.file_state.as_deref(), Some("enabled" | "enabled-runtime" | "alias"))
     }
+}
+
+/// The interface whose properties tell whether a unit runs.
+const UNIT_INTERFACE: &str = "org.freedesktop.systemd1.Unit";
+
+/// What systemd tells of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum UnitNews {
+    /// Units were enabled or disabled.
+    Files,
+    /// Something of a unit changed.
+    Properties {
+        /// The unit.
+        name: String,
+        /// Its active state now.
+        active: String,
+    },
 }
 
 /// What to do with a unit.
@@ -193,6 +214,44 @@ impl Systemd {
         }
     }
 
+    /// Lets systemd tell what happens, for as long as the connection stands.
+    pub(crate) async fn subscribe(&self) -> Result<(), ResourceError> {
+        let done = self.manager.subscribe().await.or_else(already_subscribed);
+        done.map_err(refused("watch", "all units"))
+    }
+
+    /// Tells when units are enabled or disabled.
+    pub(crate) async fn file_news(&self) -> Result<BoxStream<'static, UnitNews>, ResourceError> {
+        let changes = self.manager.receive_unit_files_changed().await;
+        let changes = changes.map_err(refused("watch", "all units"))?;
+        Ok(changes.map(|_| UnitNews::Files).boxed())
+    }
+
+    /// Tells when a unit is started, stopped, or fails.
+    pub(crate) async fn news_of(
+        &self,
+        name: &str,
+    ) -> Result<BoxStream<'static, UnitNews>, ResourceError> {
+        let path = self.manager.load_unit(name).await.map_err(refused("load", name))?;
+        let changes = async {
+            let builder = PropertiesProxy::builder(&self.connection);
+            let properties =
+                builder.destination("org.freedesktop.systemd1").path(path).build().await?;
+            properties.receive_properties_changed_with_args(&[(0, UNIT_INTERFACE)]).await
+        };
+        let changes = changes.await.map_err(refused("watch", name))?;
+        let unit = name.to_owned();
+        let news = changes.filter_map(move |change| {
+            let active = change.args().ok().and_then(|change| {
+                let active = change.changed_properties.get("ActiveState")?;
+                active.downcast_ref::<&str>().ok().map(str::to_owned)
+            });
+            let news = active.map(|active| UnitNews::Properties { name: unit.clone(), active });
+            std::future::ready(news)
+        });
+        Ok(news.boxed())
+    }
+
     /// Starts, stops or restarts a unit and waits for the end of that.
     pub(crate) async fn run(&self, job: UnitJob, name: &str) -> Result<(), ResourceError> {
         let doing = match job {
@@ -201,7 +260,7 @@ impl Systemd {
             UnitJob::Restart => "restart",
         };
         let of = || refused(doing, name);
-        self.manager.subscribe().await.or_else(already_subscribed).map_err(of())?;
+        self.subscribe().await?;
         let mut removed = self.manager.receive_job_removed().await.map_err(of())?;
         if job != UnitJob::Stop {
             // A unit that failed too often is not started before that is forgotten.

@@ -80,6 +80,7 @@ impl Host {
             container_sockets: Vec::new(),
             nixos: None,
             drift_interval: Duration::from_millis(300),
+            supervised: None,
         }
     }
 

@@ -5,6 +5,8 @@ mod agent;
 mod attacks;
 mod control_plane;
 mod lies;
+#[path = "../resources/machine.rs"]
+mod machine;
 mod pki;
 mod release;
 
@@ -20,6 +22,8 @@ mod local;
 mod nixos;
 mod nixos_host;
 mod one_way;
+mod own_update;
 mod restart;
 mod rotation;
+mod signals;
 mod taken_over;

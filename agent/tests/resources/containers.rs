@@ -8,8 +8,8 @@ use wavegate_agent::resources::drift::Correction;
 use wavegate_proto::ids::ResourceId;
 use wavegate_proto::wire::resource::{Drift, Operation};
 
+use crate::machine::until;
 use crate::podman::Podman;
-use crate::systemd::until;
 use crate::world::{World, complete, failure};
 
 fn sleeper(image: &str) -> Value {

@@ -13,7 +13,7 @@ use wavegate_agent::resources::shell_job::ShellJobs;
 use wavegate_proto::ids::ResourceId;
 use wavegate_proto::wire::resource::Drift;
 
-use crate::systemd::{Machine, until};
+use crate::machine::{Machine, until};
 use crate::world::{LIMITS, World, complete, failure, settings};
 
 /// A control plane that can be reached, until it cannot.
@@ -56,7 +56,7 @@ struct Net {
 
 impl Net {
     fn boot(name: &str) -> Option<Self> {
-        let (world, machine) = Machine::boot(name)?;
+        let (world, machine) = World::boot(name)?;
         machine.systemctl(&["start", "systemd-networkd.service"]);
         assert_eq!(machine.show("systemd-networkd.service", "ActiveState"), "active");
         let cut_off_by = Some(world.path("/etc/systemd/network/20-wgt.network"));

@@ -170,7 +170,9 @@ fn check(before: &[Choice], a: &[Choice], b: &[Choice], turn: u8, reached: &mut 
             match done {
                 ActivationOutcome::Complete { .. } => reached.back_from_whole += 1,
                 ActivationOutcome::Failed { .. } => reached.back_from_half += 1,
-                ActivationOutcome::Deferred { .. } => panic!("bundles need no reboot: {done:?}"),
+                ActivationOutcome::Deferred { .. } | ActivationOutcome::ForTheNext => {
+                    panic!("bundles need no reboot: {done:?}")
+                }
             }
             let back = world.activator.rollback(Some(&first), LIMITS).await;
             assert!(matches!(back, ActivationOutcome::Complete { .. }), "{back:?}");

@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use crate::systemd::{run, until};
+use crate::machine::{run, until};
 use crate::world::World;
 
 /// What this kernel and a root without systemd need.

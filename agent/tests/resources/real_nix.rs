@@ -15,7 +15,7 @@ use wavegate_agent::resources::shell_job::ShellJobs;
 use wavegate_proto::event::FailureClass;
 use wavegate_proto::ids::ClosureId;
 
-use crate::systemd::run;
+use crate::machine::run;
 use crate::world::{Answers, LIMITS, complete, settings};
 
 /// A host's store below a root, a store where systems are made, and caches between them.
@@ -136,7 +136,9 @@ fn refused(outcome: &ActivationOutcome) -> Option<(FailureClass, &str, bool)> {
         ActivationOutcome::Failed { class, reason, changed, .. } => {
             Some((*class, reason.as_str(), *changed))
         }
-        ActivationOutcome::Complete { .. } | ActivationOutcome::Deferred { .. } => None,
+        ActivationOutcome::Complete { .. }
+        | ActivationOutcome::Deferred { .. }
+        | ActivationOutcome::ForTheNext => None,
     }
 }
 

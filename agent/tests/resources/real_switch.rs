@@ -16,7 +16,7 @@ use wavegate_agent::resources::shell_job::ShellJobs;
 use wavegate_proto::event::FailureClass;
 use wavegate_proto::ids::ClosureId;
 
-use crate::systemd::{Machine, until};
+use crate::machine::{Machine, until};
 use crate::world::{Answers, World, complete, settings};
 
 /// A NixOS whose systemd is the container's.
@@ -31,7 +31,7 @@ const MOVE: &str = "ln -s $SYSTEM /run/next && mv -T /run/next /run/current-syst
 
 impl Nixos {
     fn boot(name: &str) -> Option<Self> {
-        let (world, machine) = Machine::boot(name)?;
+        let (world, machine) = World::boot(name)?;
         let root = PathBuf::from(format!("/proc/{}/root", machine.leader));
         let programs = tempfile::tempdir().unwrap();
         let this = Self { machine, world, root, programs };
@@ -97,7 +97,9 @@ fn failure(outcome: &ActivationOutcome) -> (FailureClass, String, Option<i32>, S
         ActivationOutcome::Failed { class, reason, exit_code, detail, .. } => {
             (*class, reason.clone(), *exit_code, detail.clone())
         }
-        ActivationOutcome::Complete { .. } | ActivationOutcome::Deferred { .. } => {
+        ActivationOutcome::Complete { .. }
+        | ActivationOutcome::Deferred { .. }
+        | ActivationOutcome::ForTheNext => {
             panic!("{outcome:?}")
         }
     }

@@ -24,6 +24,8 @@ use wavegate_proto::ids::{BlobId, ClosureId, ResourceId};
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::resource::{ResourceState, ResourceStatus};
 
+use crate::machine::Machine;
+
 /// Cuts the power, lets single steps fail, and turns the clock.
 #[derive(Debug, Default)]
 pub(crate) struct Trouble {
@@ -111,9 +113,10 @@ impl World {
         Self::in_folder(tempfile::tempdir().unwrap())
     }
 
-    /// A root that is there already, with a systemd at this address of D-Bus.
-    pub(crate) fn with_systemd(folder: tempfile::TempDir, bus: &str) -> Self {
-        Self::in_folder(folder).restart_with_systemd(bus)
+    /// A host whose root is that of a container with a systemd, and the container. `None`: not on this machine.
+    pub(crate) fn boot(name: &str) -> Option<(Self, Machine)> {
+        let (folder, machine) = Machine::boot(name)?;
+        Some((Self::in_folder(folder).restart_with_systemd(&machine.bus()), machine))
     }
 
     pub(crate) fn restart_with_systemd(self, bus: &str) -> Self {
@@ -262,6 +265,7 @@ fn open(
         steps: Arc::clone(trouble) as Arc<dyn Steps>,
         settings,
         nixos: None,
+        own: None,
     };
     Activator::open(setup).unwrap().0
 }
@@ -294,5 +298,6 @@ pub(crate) fn failure(outcome: &ActivationOutcome) -> (String, bool) {
         ActivationOutcome::Failed { reason, changed, .. } => (reason.clone(), *changed),
         ActivationOutcome::Complete { .. } => ("complete".to_owned(), false),
         ActivationOutcome::Deferred { .. } => ("deferred".to_owned(), true),
+        ActivationOutcome::ForTheNext => ("for the next".to_owned(), true),
     }
 }

@@ -92,7 +92,11 @@ mod tests {
         for (ordinary_secs, patience_secs, secs) in
             [(60, 300, 100), (60, 120, 60), (60, 1_000_000, 600), (1, 300, 10), (600, 300, 600)]
         {
-            assert_eq!(pace.secs(ordinary_secs, patience_secs), secs, "{ordinary_secs} {patience_secs}");
+            assert_eq!(
+                pace.secs(ordinary_secs, patience_secs),
+                secs,
+                "{ordinary_secs} {patience_secs}"
+            );
         }
     }
 }

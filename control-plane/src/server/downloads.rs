@@ -174,8 +174,11 @@ mod tests {
         let started = Instant::now();
         let send = async |name| {
             let piece = Bytes::from(vec![7; PIECE_BYTES as usize]);
-            let body = futures_util::stream::iter((0..10).map(move |_| Ok::<_, std::io::Error>(piece.clone())));
-            let body = downloads.paced(Body::from_stream(body), downloads.admit(&key(name)).unwrap());
+            let body = futures_util::stream::iter(
+                (0..10).map(move |_| Ok::<_, std::io::Error>(piece.clone())),
+            );
+            let body =
+                downloads.paced(Body::from_stream(body), downloads.admit(&key(name)).unwrap());
             axum::body::to_bytes(body, usize::MAX).await.unwrap().len()
         };
         let (one, other) = tokio::join!(send("a"), send("b"));

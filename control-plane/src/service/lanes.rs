@@ -137,7 +137,11 @@ mod tests {
             let taken: Vec<_> =
                 (0..full.places()).map(|_| lanes.place(full).expect("a place")).collect();
             for lane in Lane::ALL {
-                assert_eq!(lanes.place(lane).is_none(), lane == full, "{lane:?} with {full:?} full");
+                assert_eq!(
+                    lanes.place(lane).is_none(),
+                    lane == full,
+                    "{lane:?} with {full:?} full"
+                );
             }
             drop(taken);
             assert!(lanes.place(full).is_some(), "{full:?} is free again");
