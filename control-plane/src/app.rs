@@ -110,9 +110,8 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
 
     let stopping = CancellationToken::new();
     let (publisher, jobs) = release::channel();
-    let poll_every = Duration::from_secs(settings.poll_secs);
     let stop = || stopping.child_token();
-    let worker = tokio::spawn(release::run(adopter, jobs, source, poll_every, stop()));
+    let worker = tokio::spawn(release::run(adopter, jobs, source, settings.poll_every(), stop()));
     let compaction = tokio::spawn(compaction::run(events.clone(), service.handle(), stop()));
     let indexing = tokio::spawn(indexing::run(index, service.committed(), stop()));
     let keeping = workers::clock::run(clock.clone(), settings.state_dir.clone(), stop());

@@ -11,6 +11,7 @@ pub use limits::{LimitArgs, Limits, Rate};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use wavegate_proto::duration::parse_duration;
 
@@ -91,6 +92,12 @@ pub struct IssuerSettings {
 }
 
 impl Settings {
+    /// How often the release source is looked at.
+    #[must_use]
+    pub fn poll_every(&self) -> Duration {
+        Duration::from_secs(self.poll_secs)
+    }
+
     /// Puts the command line over the configuration files over the defaults.
     ///
     /// # Errors

@@ -248,7 +248,9 @@ impl Oracle {
     pub fn expect_order(&self, chapter: &Chapter, history: &History) {
         for spec in &chapter.channels {
             let id = rollout_id(spec);
-            for entry in spec.entries.iter().filter(|e| !self.broken.contains(&e.host)) {
+            let waits =
+                |host: &HostName| !self.broken.contains(host) && !history.diverged.contains(host);
+            for entry in spec.entries.iter().filter(|e| waits(&e.host)) {
                 let key = (id.clone(), entry.host.clone());
                 let Some(activated) = history.activated.get(&key) else { continue };
                 let before = spec.entries.iter().filter(|e| {

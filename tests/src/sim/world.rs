@@ -353,6 +353,7 @@ impl World {
             return;
         }
         self.judge.committed(&control_plane.core, &writes, now.wall);
+        self.history.note_writes(&writes);
         note_rare(&mut self.tally, &writes);
         self.trace.committed(&writes);
         self.disk.commit(writes);
