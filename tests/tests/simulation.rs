@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wavegate_proto::wire::operator::RolloutState;
 use wavegate_tests::release_kit::{closure, host_name, policy, stable};
 use wavegate_tests::sim::story;
-use wavegate_tests::sim::tally::Tally;
+use wavegate_tests::sim::tally::{Rare, Tally};
 use wavegate_tests::sim::trace::Trace;
 use wavegate_tests::sim::{Faults, Health, World};
 
@@ -66,6 +66,10 @@ const STORY_HOSTS: u64 = 40;
 
 /// Fewer seeds than this may miss a rare situation without anything being wrong.
 const SEEDS_FOR_EVERY_SITUATION: u64 = 40;
+
+/// A journal that really differs from what is known of it, with nothing under way, takes a rare chain of
+/// losses: one story in some hundred.
+const SEEDS_FOR_A_REPLACED_JOURNAL: u64 = 4000;
 
 /// A good release, a bad one and its fix, under faults of every kind, with one wiped database, and in
 /// some worlds a host that is away for half an hour.
@@ -144,7 +148,10 @@ fn stories_end_as_they_are_foretold() {
     let tally = tell(first..first + seeds, usize::try_from(hosts).unwrap());
     println!("{tally}");
     if tally.seeds >= SEEDS_FOR_EVERY_SITUATION {
-        let never = tally.never_reached();
+        let mut never = tally.never_reached();
+        never.retain(|rare| {
+            *rare != Rare::JournalReplaced || tally.seeds >= SEEDS_FOR_A_REPLACED_JOURNAL
+        });
         assert!(never.is_empty(), "never reached in {} seeds: {never:?}", tally.seeds);
     }
 }

@@ -1,7 +1,9 @@
 //! The state file of the older system, as far as it is read: which servers there are, and their ids with
 //! the provider.
 //!
-//!     {"cluster":"…","timestamp":"…","version":"…","state":{"servers":{HOST:PROVIDER_ID, …}, …}}
+//! ```text
+//! {"cluster":"…","timestamp":"…","version":"…","state":{"servers":{HOST:PROVIDER_ID, …}, …}}
+//! ```
 //!
 //! Not here: what becomes of it (see [`super`]).
 

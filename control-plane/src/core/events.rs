@@ -79,6 +79,9 @@ impl Core {
                 break;
             }
         }
+        if let Some(host) = self.fleet.hosts.get_mut(&place.1) {
+            host.liveness.last_event = Some(now.mono);
+        }
         self.settle_replay(now, place);
         self.leave_out_again(now, place);
         self.advance(now, &place.0);

@@ -106,6 +106,14 @@ impl Core {
         })
     }
 
+    /// Whether events have come so shortly before that the heartbeat may have been sent before them: then a
+    /// journal that it does not name, or names shorter than it is known, may have been opened or have grown since.
+    fn may_be_overtaken_by_events(&self, now: Now, name: &HostName) -> bool {
+        let live = self.fleet.hosts.get(name).map(|host| &host.liveness);
+        let last = live.and_then(|live| live.last_event);
+        last.is_some_and(|at| now.mono.secs_since(at) <= LATE_SECS)
+    }
+
     fn note_liveness(
         &mut self,
         now: Now,
@@ -209,14 +217,19 @@ impl Core {
         let kept = heads.iter().filter(|(rollout_id, _)| !self.pruned.contains_key(*rollout_id));
         let kept: Vec<_> = kept.collect();
         for (rollout_id, head) in kept {
-            let verdict = match self.fleet.placement(rollout_id, host) {
-                Some(placement) => placement.journal.judge(head),
-                None => HeadVerdict::NotSeen,
+            let (verdict, known) = match self.fleet.placement(rollout_id, host) {
+                Some(placement) => (placement.journal.judge(head), placement.journal.last_seq()),
+                None => (HeadVerdict::NotSeen, Seq(0)),
             };
             let from = match verdict {
                 HeadVerdict::Level => continue,
                 HeadVerdict::Behind { from } => from,
                 HeadVerdict::NotSeen => Seq(1),
+                HeadVerdict::Diverged
+                    if head.last_seq < known && self.may_be_overtaken_by_events(now, host) =>
+                {
+                    continue;
+                }
                 HeadVerdict::Diverged | HeadVerdict::Replaced => {
                     self.note_divergence(now, rollout_id, host, head);
                     new_journal.push(rollout_id.clone());
@@ -253,6 +266,9 @@ impl Core {
     /// that has happened, a rollback that has happened. Never health, and never while the agent has
     /// the journal (E5).
     fn conclude_without_journal(&mut self, now: Now, host: &HostName, heartbeat: &Heartbeat) {
+        if self.may_be_overtaken_by_events(now, host) {
+            return;
+        }
         let concluded: Vec<(RolloutId, Event, &'static str)> = self
             .fleet
             .records(host)

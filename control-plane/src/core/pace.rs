@@ -76,9 +76,17 @@ mod tests {
     fn heartbeats_become_rarer_under_load_and_ordinary_again_after_it() {
         let mut pace = Pace::default();
         assert_eq!(pace.secs(60, 300), 60);
-        for (busy_percent, secs) in
-            [(76, 90), (60, 90), (99, 100), (100, 100), (40, 100), (0, 100), (0, 60), (0, 60)]
-        {
+        for (busy_percent, secs) in [
+            (76, 90),
+            (60, 90),
+            (99, 100),
+            (100, 100),
+            (40, 100),
+            (0, 100),
+            (0, 89),
+            (0, 60),
+            (0, 60),
+        ] {
             pace.hear(busy_percent);
             assert_eq!(pace.secs(60, 300), secs, "after {busy_percent} %: {pace:?}");
         }

@@ -13,6 +13,8 @@ pub struct Liveness {
     pub last_heartbeat: Option<Mono>,
     /// In how many seconds after it the next one was asked for.
     pub told_heartbeat_secs: Option<u64>,
+    /// When its last event came, in this process.
+    pub last_event: Option<Mono>,
     /// Since when heartbeats have come without a longer gap.
     pub talking_since: Mono,
     /// When the last heartbeat came, ever.

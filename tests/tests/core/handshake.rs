@@ -11,6 +11,9 @@ use wavegate_tests::release_kit::closure;
 use crate::harness::{Cp, Journal, equal_but_for, id, minutes, name};
 use crate::{patient, release};
 
+/// No heartbeat is on its way for so long.
+const LATE: Duration = Duration::from_secs(121);
+
 #[test]
 fn asking_again_gives_the_same_dispatch() {
     let mut cp = Cp::with(&[release("r1", "one", &[1])]);
@@ -190,6 +193,9 @@ fn d3_what_the_control_plane_concludes_uses_no_seq_of_the_agent() {
     let journal = cp.host("host-01").journals.remove(&id("stable@r1")).unwrap();
     cp.host("host-01").running = Some(closure("one"));
     cp.heartbeat("host-01").unwrap();
+    assert_eq!(cp.state("host-01"), HostState::Activating, "the heartbeat may be a late one");
+    cp.skip_time(LATE);
+    cp.heartbeat("host-01").unwrap();
     assert_eq!(cp.state("host-01"), HostState::Soaking, "switched, and its disk is new");
     let row = cp.disk.log.iter().find(|row| row.synthetic).unwrap();
     assert_eq!((row.kind, row.actor.as_str()), ("activation_complete", "control-plane"));
@@ -208,6 +214,7 @@ fn a_lost_rollback_ack_is_concluded_from_the_prior_closure() {
     cp.fail("host-01");
     cp.host("host-01").journals.clear();
     cp.host("host-01").running = Some(closure("one"));
+    cp.skip_time(LATE);
     cp.heartbeat("host-01").unwrap();
     assert_eq!(cp.state("host-01"), HostState::Reverted);
     assert_eq!(cp.quarantines().len(), 1);
@@ -233,6 +240,31 @@ fn e5_a_heartbeat_that_was_overtaken_concludes_nothing() {
     });
     assert!(matches!(answer, Some(Answer::Heartbeat(answer)) if answer.new_journal.is_empty()));
     assert_eq!(cp.state("host-01"), HostState::Failed, "it is still rolling back");
+    cp.roll_back("host-01");
+    assert_eq!(cp.state("host-01"), HostState::Reverted);
+}
+
+/// Events overtake heartbeats as well: what they tell is newer than a heartbeat without their journal, or with
+/// less of it.
+#[test]
+fn e5_a_heartbeat_that_events_have_overtaken_concludes_nothing() {
+    let mut cp = Cp::with(&[release("r1", "one", &[1])]);
+    cp.converge("host-01");
+    cp.publish(&[release("r2", "bad", &[1])]);
+    let at = cp.now().wall;
+    let before_the_journal = cp.host("host-01").heartbeat(at);
+    cp.ack("host-01");
+    let before_the_failure = cp.host("host-01").heartbeat(at);
+    cp.activate("host-01");
+    cp.fail_health("host-01");
+    for overtaken in [before_the_failure, before_the_journal] {
+        let (host, heartbeat) = (name("host-01"), Box::new(overtaken));
+        let answer =
+            cp.send(|reply| Input::Heartbeat { host, heartbeat, cert_expires_at: None, reply });
+        assert!(matches!(answer, Some(Answer::Heartbeat(answer)) if answer.new_journal.is_empty()));
+        assert_eq!(cp.state("host-01"), HostState::Failed, "it is still rolling back");
+    }
+    assert_eq!(cp.logged("journal_diverged"), 0);
     cp.roll_back("host-01");
     assert_eq!(cp.state("host-01"), HostState::Reverted);
 }
