@@ -53,13 +53,9 @@ impl Shell {
     ) -> Result<Bundle, FetchFailure> {
         let mut backoff = self.backoff();
         loop {
-            let error = match tokio::time::timeout_at(deadline, self.fetch_once(closure)).await {
-                Ok(Ok(bundle)) => return Ok(bundle),
-                Ok(Err(error)) => error,
-                Err(_elapsed) => {
-                    let late = ClientError::Unreachable("it took too long".to_owned());
-                    FetchError::Client(closure, late)
-                }
+            let error = match self.fetch_once(closure, deadline).await {
+                Ok(bundle) => return Ok(bundle),
+                Err(error) => error,
             };
             let wait = match &error {
                 FetchError::Client(_, error) => backoff.after_error(error),
@@ -75,24 +71,30 @@ impl Shell {
         }
     }
 
-    async fn fetch_once(&self, closure: BlobId) -> Result<Bundle, FetchError> {
+    async fn fetch_once(&self, closure: BlobId, deadline: Instant) -> Result<Bundle, FetchError> {
         let cached = tokio::task::block_in_place(|| self.cache.closure(&closure))?;
         let bundle = match cached {
             Some(bundle) => bundle,
-            None => self.fetch_document(closure).await?,
+            None => self.fetch_document(closure, deadline).await?,
         };
         for resource in &bundle.resources {
             let ResourceSpec::File(file) = &resource.spec else { continue };
             match &file.content {
-                FileContent::Asset { asset, size } => self.fetch_asset(*asset, *size).await?,
+                FileContent::Asset { asset, size } => {
+                    self.fetch_asset(*asset, *size, deadline).await?;
+                }
                 FileContent::Inline(_) | FileContent::HostFile(_) => {}
             }
         }
         Ok(bundle)
     }
 
-    async fn fetch_document(&self, closure: BlobId) -> Result<Bundle, FetchError> {
-        let fetched = self.control_plane.closure(closure).await;
+    async fn fetch_document(
+        &self,
+        closure: BlobId,
+        deadline: Instant,
+    ) -> Result<Bundle, FetchError> {
+        let fetched = before(deadline, self.control_plane.closure(closure)).await;
         let bytes = fetched.map_err(|error| FetchError::Client(closure, error))?;
         let kept = tokio::task::block_in_place(|| {
             self.cache.put(Item::Closure(closure), &bytes)?;
@@ -102,12 +104,17 @@ impl Shell {
         Ok(kept.ok_or_else(missing)?)
     }
 
-    async fn fetch_asset(&self, asset: BlobId, size: u64) -> Result<(), FetchError> {
+    async fn fetch_asset(
+        &self,
+        asset: BlobId,
+        size: u64,
+        deadline: Instant,
+    ) -> Result<(), FetchError> {
         if self.cache.contains(Item::Asset(asset)) {
             return Ok(());
         }
         let mut writer = tokio::task::block_in_place(|| self.cache.writer(Item::Asset(asset)))?;
-        match self.control_plane.asset(asset, size, &mut writer).await {
+        match before(deadline, self.control_plane.asset(asset, size, &mut writer)).await {
             Ok(()) => Ok(tokio::task::block_in_place(|| writer.commit())?),
             Err(error) => {
                 if error.may_go_on() {
@@ -116,5 +123,28 @@ impl Shell {
                 Err(FetchError::Client(asset, error))
             }
         }
+    }
+}
+
+/// The answer, or that it did not come in time: what has come of a download until then is kept like that of
+/// any other that broke off.
+async fn before<T>(
+    deadline: Instant,
+    answer: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    let late = |_| ClientError::Unreachable("it took too long".to_owned());
+    tokio::time::timeout_at(deadline, answer).await.map_err(late)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The time of an activation may end in the middle of a download: the next one goes on there.
+    #[tokio::test]
+    async fn what_has_come_when_the_time_is_up_is_kept() {
+        let never = std::future::pending::<Result<(), ClientError>>();
+        let error = before(Instant::now(), never).await.unwrap_err();
+        assert!(error.may_go_on(), "{error}");
     }
 }

@@ -128,7 +128,7 @@ impl BlobStore {
     /// Whether the blob is there.
     #[must_use]
     pub fn has(&self, id: BlobId) -> bool {
-        self.file(id).is_some()
+        self.path(id).is_file()
     }
 
     /// Keeps `content` if it has the hash of `id`: on disk, synced, then named.
@@ -172,15 +172,9 @@ impl BlobStore {
         Ok(Some(tokio::fs::read(&path).await?))
     }
 
-    /// The blob's file, when it is there.
+    /// Where the blob is, when it is there. S8: the name is made of a parsed hash, never of what a request says.
     #[must_use]
-    pub fn file(&self, id: BlobId) -> Option<PathBuf> {
-        let path = self.path(id);
-        path.is_file().then_some(path)
-    }
-
-    /// S8: the name is made of a parsed hash, never of what a request says.
-    fn path(&self, id: BlobId) -> PathBuf {
+    pub fn path(&self, id: BlobId) -> PathBuf {
         self.folder.join(id.file_name())
     }
 }

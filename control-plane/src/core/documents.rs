@@ -149,8 +149,12 @@ impl Core {
     }
 
     pub(super) fn host(&self, now: Now, name: &HostName) -> Result<HostDocument, Box<Problem>> {
-        let host = self.fleet.hosts.get(name).ok_or_else(|| unknown_host(name))?;
-        Ok(self.host_document(now, name, host))
+        Ok(self.host_document(now, name, self.expect_host(name)?))
+    }
+
+    /// The host, whether the adopted release names it or not.
+    pub(super) fn expect_host(&self, name: &HostName) -> Result<&Host, Box<Problem>> {
+        self.fleet.hosts.get(name).ok_or_else(|| unknown_host(name))
     }
 
     fn host_document(&self, now: Now, name: &HostName, host: &Host) -> HostDocument {

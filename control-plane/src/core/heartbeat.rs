@@ -40,17 +40,18 @@ impl Core {
             self.reply(reply, Answer::Problem(problem));
             return;
         }
+        let next_secs = self.next_heartbeat_secs(host);
         if self.is_overtaken(host, heartbeat) {
-            let answer = self.heartbeat_answer(now, host);
+            let answer = self.heartbeat_answer(now, next_secs);
             self.reply(reply, Answer::Heartbeat(Box::new(answer)));
             return;
         }
         self.check_checkpoint(now, host, heartbeat.checkpoint.as_ref());
-        self.note_liveness(now, host, heartbeat, cert_expires_at);
+        self.note_liveness(now, host, heartbeat, cert_expires_at, next_secs);
         self.hear_boot(now, host, heartbeat);
         self.compare_clocks(now, host, heartbeat);
         if self.is_cloned(host) {
-            let answer = self.heartbeat_answer(now, host);
+            let answer = self.heartbeat_answer(now, next_secs);
             self.reply(reply, Answer::Heartbeat(Box::new(answer)));
             return;
         }
@@ -73,17 +74,17 @@ impl Core {
             bootstrap: self.bootstrap(host, heartbeat),
             satisfied: self.satisfied(&heartbeat.awaiting),
             checkpoint: self.show_checkpoint(now, host),
-            ..self.heartbeat_answer(now, host)
+            ..self.heartbeat_answer(now, next_secs)
         };
         self.reply(reply, Answer::Heartbeat(Box::new(answer)));
     }
 
     /// An answer that asks for nothing.
-    fn heartbeat_answer(&self, now: Now, name: &HostName) -> HeartbeatAnswer {
+    fn heartbeat_answer(&self, now: Now, next_heartbeat_secs: u64) -> HeartbeatAnswer {
         HeartbeatAnswer {
             cp_epoch: self.cp_epoch,
             now: now.wall,
-            next_heartbeat_secs: self.next_heartbeat_secs(name),
+            next_heartbeat_secs,
             replay: BTreeMap::new(),
             new_journal: Vec::new(),
             cleared: Vec::new(),
@@ -120,8 +121,8 @@ impl Core {
         name: &HostName,
         heartbeat: &Heartbeat,
         cert_expires_at: Option<Timestamp>,
+        next_secs: u64,
     ) {
-        let next_secs = self.next_heartbeat_secs(name);
         let ordinary_secs = self.config.heartbeat_secs;
         let Some(host) = self.fleet.hosts.get_mut(name) else { return };
         let live = &mut host.liveness;
@@ -266,9 +267,6 @@ impl Core {
     /// that has happened, a rollback that has happened. Never health, and never while the agent has
     /// the journal (E5).
     fn conclude_without_journal(&mut self, now: Now, host: &HostName, heartbeat: &Heartbeat) {
-        if self.may_be_overtaken_by_events(now, host) {
-            return;
-        }
         let concluded: Vec<(RolloutId, Event, &'static str)> = self
             .fleet
             .records(host)
@@ -278,6 +276,9 @@ impl Core {
                 Some((rollout.id.clone(), event, case))
             })
             .collect();
+        if concluded.is_empty() || self.may_be_overtaken_by_events(now, host) {
+            return;
+        }
         for (rollout_id, event, case) in concluded {
             self.fold_conclusion(now, &(rollout_id, host.clone()), &event, case);
         }

@@ -59,12 +59,16 @@ impl Core {
         if self.pace == Pace::default() {
             return ordinary_secs;
         }
-        let is_busy = self.fleet.records(name).any(|(_, p)| p.is_in_flight() || p.lease.is_some());
-        let policies = self.fleet.records(name).map(|(rollout, _)| rollout.policy());
-        match policies.map(|policy| policy.offline_after_secs).min() {
-            Some(patience_secs) if !is_busy => self.pace.secs(ordinary_secs, patience_secs),
-            Some(_) | None => ordinary_secs,
+        let mut patience_secs = None;
+        for (rollout, placement) in self.fleet.records(name) {
+            if placement.is_in_flight() || placement.lease.is_some() {
+                return ordinary_secs;
+            }
+            let offline_after_secs = rollout.policy().offline_after_secs;
+            patience_secs =
+                Some(patience_secs.map_or(offline_after_secs, |p: u64| p.min(offline_after_secs)));
         }
+        patience_secs.map_or(ordinary_secs, |secs| self.pace.secs(ordinary_secs, secs))
     }
 }
 

@@ -42,8 +42,8 @@ impl Core {
         sync: ProviderSync,
         by: PersonName,
     ) -> Result<(), Box<Problem>> {
-        let known = self.host(now, host)?.provider;
-        let known_id = known.as_ref().and_then(|known| known.provider_id.clone());
+        let known = self.expect_host(host)?.provider.as_ref();
+        let known_id = known.and_then(|known| known.provider_id.clone());
         let said = ProviderChanged {
             provider_id: sync.provider_id.or(known_id),
             provider_state: sync.provider_state,

@@ -91,6 +91,22 @@ impl<S: Send + Sync> FromRequestParts<S> for CallingHost {
     }
 }
 
+/// Whoever calls, by their certificate.
+pub(super) struct Calling(pub(super) std::sync::Arc<Identity>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Calling {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        match parts.extensions.get::<Peer>() {
+            Some(Peer::Known(identity)) => Ok(Self(identity.clone())),
+            None | Some(Peer::Anonymous | Peer::Unacceptable(_) | Peer::Local) => {
+                Err(ApiError::new(ProblemCode::ClientCertificateRequired, "no certificate"))
+            }
+        }
+    }
+}
+
 /// The operator that calls, by their certificate.
 pub(super) struct CallingOperator(pub(super) PersonName);
 

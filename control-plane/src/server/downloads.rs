@@ -9,14 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, BodyDataStream, Bytes};
-use futures_util::{Stream, StreamExt as _};
+use axum::body::{Body, Bytes};
+use futures_util::StreamExt as _;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use wavegate_proto::wire::problem::ProblemCode;
 
 use super::error::ApiError;
-use super::limiter::Key;
 use crate::config::Limits;
+
+/// Since no time: a download that is held back by us does not stand still.
+const WAITS_FOR_US: u64 = u64::MAX;
 
 /// Pieces of files have at most so many bytes.
 const PIECE_BYTES: u32 = 64 * 1024;
@@ -36,8 +38,8 @@ pub struct Downloads {
 /// The place of one download; given back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
-    key: Key,
-    /// When it took its last piece, in milliseconds since the start.
+    subject: String,
+    /// When it took its last piece, in milliseconds since the start; [`WAITS_FOR_US`] while the pace holds it.
     last_millis: AtomicU64,
 }
 
@@ -60,7 +62,7 @@ impl Downloads {
     }
 
     /// A place for one more.
-    pub(super) fn admit(&self, key: &Key) -> Result<Arc<Place>, ApiError> {
+    pub(super) fn admit(&self, subject: String) -> Result<Arc<Place>, ApiError> {
         let now = self.millis();
         let stall = u64::try_from(self.stall.as_millis()).unwrap_or(u64::MAX);
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,7 +71,7 @@ impl Downloads {
             let Some(place) = place.upgrade() else { return false };
             let idle = now.saturating_sub(place.last_millis.load(Ordering::Relaxed));
             let is_kept = idle <= stall;
-            own += usize::from(is_kept && place.key == *key);
+            own += usize::from(is_kept && place.subject == subject);
             is_kept
         });
         if self.max_per_identity > 0 && own >= self.max_per_identity {
@@ -78,7 +80,7 @@ impl Downloads {
         if self.max > 0 && under_way.len() >= self.max {
             return Err(full("as many downloads are under way as there may be"));
         }
-        let place = Arc::new(Place { key: key.clone(), last_millis: AtomicU64::new(now) });
+        let place = Arc::new(Place { subject, last_millis: AtomicU64::new(now) });
         under_way.push(Arc::downgrade(&place));
         Ok(place)
     }
@@ -86,8 +88,19 @@ impl Downloads {
     /// The body at the pace that all downloads share; its place is taken until it has been sent.
     pub(super) fn paced(&self, body: Body, place: Arc<Place>) -> Body {
         let (pace, start) = (self.pace.clone(), self.start);
-        Body::from_stream(pieces(body.into_data_stream(), pace, move || {
-            place.last_millis.store(millis(start), Ordering::Relaxed);
+        Body::from_stream(body.into_data_stream().then(move |piece| {
+            let (pace, place) = (pace.clone(), place.clone());
+            async move {
+                let piece = piece?;
+                let bytes = u32::try_from(piece.len()).ok().and_then(NonZeroU32::new);
+                if let (Some(pace), Some(bytes)) = (pace, bytes) {
+                    place.last_millis.store(WAITS_FOR_US, Ordering::Relaxed);
+                    // A piece that is larger than the burst would never go; there is none.
+                    let _never = pace.until_n_ready(bytes).await;
+                }
+                place.last_millis.store(millis(start), Ordering::Relaxed);
+                Ok::<Bytes, axum::Error>(piece)
+            }
         }))
     }
 
@@ -98,26 +111,6 @@ impl Downloads {
 
 fn millis(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-fn pieces(
-    body: BodyDataStream,
-    pace: Option<Arc<DefaultDirectRateLimiter>>,
-    taken: impl Fn(),
-) -> impl Stream<Item = Result<Bytes, axum::Error>> {
-    body.then(move |piece| {
-        taken();
-        let pace = pace.clone();
-        async move {
-            let piece = piece?;
-            let bytes = u32::try_from(piece.len()).ok().and_then(NonZeroU32::new);
-            if let (Some(pace), Some(bytes)) = (pace, bytes) {
-                // A piece that is larger than the burst would never go; there is none.
-                let _never = pace.until_n_ready(bytes).await;
-            }
-            Ok(piece)
-        }
-    })
 }
 
 fn full(detail: &str) -> ApiError {
@@ -134,10 +127,6 @@ mod tests {
         Downloads::new(&limits)
     }
 
-    fn key(name: &str) -> Key {
-        Key::Subject(format!("host/{name}"))
-    }
-
     /// G14: one caller cannot take all places; what has been sent makes room.
     #[test]
     fn g14_downloads_are_counted_for_each_caller_and_for_all() {
@@ -145,13 +134,13 @@ mod tests {
             limits.downloads = 3;
             limits.downloads_per_identity = 2;
         });
-        let first = downloads.admit(&key("a")).unwrap();
-        let _second = downloads.admit(&key("a")).unwrap();
-        assert!(downloads.admit(&key("a")).is_err(), "two of one caller");
-        let _third = downloads.admit(&key("b")).unwrap();
-        assert!(downloads.admit(&key("c")).is_err(), "three of all");
+        let first = downloads.admit("host/a".to_owned()).unwrap();
+        let _second = downloads.admit("host/a".to_owned()).unwrap();
+        assert!(downloads.admit("host/a".to_owned()).is_err(), "two of one caller");
+        let _third = downloads.admit("host/b".to_owned()).unwrap();
+        assert!(downloads.admit("host/c".to_owned()).is_err(), "three of all");
         drop(first);
-        assert!(downloads.admit(&key("c")).is_ok());
+        assert!(downloads.admit("host/c".to_owned()).is_ok());
     }
 
     /// G14: who takes nothing does not keep others waiting.
@@ -161,11 +150,31 @@ mod tests {
             limits.downloads = 1;
             limits.stall = Duration::ZERO;
         });
-        let _stuck = downloads.admit(&key("a")).unwrap();
+        let _stuck = downloads.admit("host/a".to_owned()).unwrap();
         while downloads.millis() == 0 {
             std::hint::spin_loop();
         }
-        assert!(downloads.admit(&key("b")).is_ok());
+        assert!(downloads.admit("host/b".to_owned()).is_ok());
+    }
+
+    /// G14: nobody loses a place by our own pace.
+    #[tokio::test]
+    async fn g14_a_download_that_the_pace_holds_back_keeps_its_place() {
+        let downloads = downloads(|limits| {
+            limits.downloads = 1;
+            limits.stall = Duration::ZERO;
+            limits.download_bytes_per_second = 1;
+        });
+        let pieces = [7, 7].map(|byte| Ok::<_, std::io::Error>(vec![byte; PIECE_BYTES as usize]));
+        let body = Body::from_stream(futures_util::stream::iter(pieces));
+        let place = downloads.admit("host/a".to_owned()).unwrap();
+        let mut body = downloads.paced(body, place).into_data_stream();
+        body.next().await.unwrap().unwrap();
+        assert!(futures_util::poll!(body.next()).is_pending(), "the burst is used up");
+        while downloads.millis() == 0 {
+            std::hint::spin_loop();
+        }
+        assert!(downloads.admit("host/b".to_owned()).is_err());
     }
 
     #[tokio::test]
@@ -177,8 +186,8 @@ mod tests {
             let body = futures_util::stream::iter(
                 (0..10).map(move |_| Ok::<_, std::io::Error>(piece.clone())),
             );
-            let body =
-                downloads.paced(Body::from_stream(body), downloads.admit(&key(name)).unwrap());
+            let body = downloads
+                .paced(Body::from_stream(body), downloads.admit(format!("host/{name}")).unwrap());
             axum::body::to_bytes(body, usize::MAX).await.unwrap().len()
         };
         let (one, other) = tokio::join!(send("a"), send("b"));

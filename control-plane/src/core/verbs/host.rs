@@ -152,7 +152,7 @@ impl Core {
             let detail = format!("until is in the past: it is {} now", order.now.wall);
             return Err(refuse(ProblemCode::BadRequest, detail));
         }
-        self.host(order.now, host)?;
+        self.expect_host(host)?;
         let known = self.fleet.hosts.get(host).and_then(|known| known.hold.as_ref());
         if known.is_none_or(|known| known.until != until || known.reason != order.reason) {
             let by = order.mark();
@@ -166,7 +166,7 @@ impl Core {
     }
 
     pub(super) fn release_host(&mut self, order: &Order, host: &HostName) -> Done {
-        self.host(order.now, host)?;
+        self.expect_host(host)?;
         if self.fleet.hosts.get(host).is_some_and(|known| {
             known.hold.as_ref().is_some_and(|hold| hold.stands_at(order.now.wall))
         }) {

@@ -3,10 +3,10 @@
 //!
 //! Not here: uploads (see [`super::blobs`]).
 
-use std::net::Ipv4Addr;
+use std::io;
 
 use axum::body::Body;
-use axum::extract::{Extension, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use tower_http::services::ServeFile;
@@ -16,47 +16,38 @@ use wavegate_proto::wire::problem::ProblemCode;
 use crate::blobs::{BlobError, MAX_CLOSURE_BYTES, named_assets};
 use crate::core::{Answer, HostBlobs, Query};
 use crate::server::Context;
-use crate::server::arguments::PathId;
+use crate::server::arguments::{Calling, PathId};
 use crate::server::error::ApiError;
-use crate::server::identity::{Caller, Peer};
-use crate::server::limiter::Key;
+use crate::server::identity::Caller;
 
 /// `GET /v1/closures/{id}`.
 pub(in crate::server) async fn closure(
     State(context): State<Context>,
-    Extension(peer): Extension<Peer>,
+    Calling(identity): Calling,
     PathId(id): PathId<BlobId>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    if let Some(host) = calling_host(&peer)
+    if let Caller::Host(host) = &identity.caller
         && !documents(&host_blobs(&context, host).await?).any(|own| own == id)
     {
         return Err(not_yours(id));
     }
-    send(&context, &peer, request, id, "application/json").await
+    send(&context, &identity.caller, request, id, "application/json").await
 }
 
 /// `GET /v1/assets/{id}`.
 pub(in crate::server) async fn asset(
     State(context): State<Context>,
-    Extension(peer): Extension<Peer>,
+    Calling(identity): Calling,
     PathId(id): PathId<BlobId>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    if let Some(host) = calling_host(&peer)
+    if let Caller::Host(host) = &identity.caller
         && !names_asset(&context, &host_blobs(&context, host).await?, id).await?
     {
         return Err(not_yours(id));
     }
-    send(&context, &peer, request, id, "application/octet-stream").await
-}
-
-fn calling_host(peer: &Peer) -> Option<&HostName> {
-    let Peer::Known(identity) = peer else { return None };
-    match &identity.caller {
-        Caller::Host(name) => Some(name),
-        Caller::Operator(_) | Caller::Viewer(_) => None,
-    }
+    send(&context, &identity.caller, request, id, "application/octet-stream").await
 }
 
 async fn host_blobs(context: &Context, host: &HostName) -> Result<HostBlobs, ApiError> {
@@ -93,18 +84,19 @@ fn not_yours(id: BlobId) -> ApiError {
 /// goes on where it was.
 async fn send(
     context: &Context,
-    peer: &Peer,
+    caller: &Caller,
     request: Request,
     id: BlobId,
     media_type: &'static str,
 ) -> Result<Response, ApiError> {
-    let Some(path) = context.blobs.file(id) else {
-        return Err(ApiError::new(ProblemCode::UnknownBlob, id.to_string()));
-    };
-    let place = context.downloads.admit(&Key::of(peer, Ipv4Addr::UNSPECIFIED.into()))?;
-    let sent = ServeFile::new(path).try_call(request).await.map_err(BlobError::from)?;
+    let place = context.downloads.admit(caller.subject())?;
+    let mut file = ServeFile::new(context.blobs.path(id));
+    let sent = file.try_call(request).await.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => ApiError::new(ProblemCode::UnknownBlob, id.to_string()),
+        _ => BlobError::from(error).into(),
+    })?;
     if sent.status() == StatusCode::RANGE_NOT_SATISFIABLE {
-        let detail = format!("{id} has no such bytes");
+        let detail = format!("{id} has no such bytes; ask for one range, within its length");
         return Err(ApiError::new(ProblemCode::RangeNotSatisfiable, detail));
     }
     let mut response = sent.map(|body| context.downloads.paced(Body::new(body), place));
