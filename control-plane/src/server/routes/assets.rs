@@ -91,9 +91,11 @@ async fn send(
 ) -> Result<Response, ApiError> {
     let place = context.downloads.admit(caller.subject())?;
     let mut file = ServeFile::new(context.blobs.path(id));
-    let sent = file.try_call(request).await.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => ApiError::new(ProblemCode::UnknownBlob, id.to_string()),
-        _ => BlobError::from(error).into(),
+    let sent = file.try_call(request).await.map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return ApiError::new(ProblemCode::UnknownBlob, id.to_string());
+        }
+        BlobError::from(error).into()
     })?;
     if sent.status() == StatusCode::RANGE_NOT_SATISFIABLE {
         let detail = format!("{id} has no such bytes; ask for one range, within its length");
