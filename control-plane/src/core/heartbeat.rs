@@ -109,10 +109,12 @@ impl Core {
 
     /// Whether events have come so shortly before that the heartbeat may have been sent before them: then a
     /// journal that it does not name, or names shorter than it is known, may have been opened or have grown since.
+    /// What came before this process is not known: it may have come until then.
     fn may_be_overtaken_by_events(&self, now: Now, name: &HostName) -> bool {
-        let live = self.fleet.hosts.get(name).map(|host| &host.liveness);
-        let last = live.and_then(|live| live.last_event);
-        last.is_some_and(|at| now.mono.secs_since(at) <= LATE_SECS)
+        self.fleet.hosts.get(name).is_some_and(|host| {
+            let last_event = host.liveness.last_event.unwrap_or(host.known_since);
+            now.mono.secs_since(last_event) <= LATE_SECS
+        })
     }
 
     fn note_liveness(

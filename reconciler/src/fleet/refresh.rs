@@ -146,11 +146,13 @@ impl Fleet {
     }
 
     /// The budgets in which a host uses a slot now, and why (G19, G25). Who is left out uses none,
-    /// whatever it was doing (G7).
+    /// whatever it was doing (G7); nor who has left the fleet (G21): it is not heard any more, and what it
+    /// was found to be would stand for ever.
     fn slots(&self, name: &HostName) -> (BTreeSet<BudgetId>, SlotUse) {
         let mut budgets = BTreeSet::new();
         let newest = self.newest(name).map(|(_, p)| p);
-        if newest.is_some_and(|p| p.skip.is_some()) {
+        let is_member = self.hosts.get(name).is_some_and(|host| host.member.is_some());
+        if !is_member || newest.is_some_and(|p| p.skip.is_some()) {
             return (budgets, SlotUse::AtWork);
         }
         let unreported = self.recovering.unreported.contains(name);

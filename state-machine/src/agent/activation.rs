@@ -154,6 +154,7 @@ impl AgentCore {
             bool,
         ),
     ) {
+        let changed = changed || self.has_switched(id);
         let event = Event::ActivationFailed {
             class,
             reason: cut_text(reason),
@@ -164,6 +165,16 @@ impl AgentCore {
         if self.append(step, id, event) {
             self.settle_failure(step, id);
         }
+    }
+
+    /// Whether the target runs already: a process before this one has switched, and did not live to tell. What
+    /// fails now changed nothing more, and is to be gone back from all the same.
+    fn has_switched(&self, id: &RolloutId) -> bool {
+        self.tracks.get(id).is_some_and(|track| {
+            let record = &track.record;
+            self.current.as_ref() == Some(&record.target_closure)
+                && record.prior_closure.as_ref() != Some(&record.target_closure)
+        })
     }
 
     /// What follows a failure: the rejection of a bad artifact on this host, and the way back.

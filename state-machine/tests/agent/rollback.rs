@@ -191,3 +191,19 @@ fn g9_without_a_converged_one_it_is_what_ran_before() {
     host.offer(&bad, 2);
     assert_eq!(host.record(&bad).prior_closure, Some(closure("before")));
 }
+
+/// A4: killed between the switch and its entry in the journal, and then the closure could not be fetched again.
+/// Found by seed 2017 of the simulator's stories.
+#[test]
+fn a4_a_switch_that_was_never_told_of_is_gone_back_from_when_it_cannot_be_finished() {
+    let (mut host, old, new) = (Host::new(), release("r1", 1, "a"), release("r2", 2, "b"));
+    host.converges(&old, 1);
+    host.offer(&new, 1);
+    host.post_all();
+    host.current = Some(closure("b"));
+    host.restart();
+    host.take_told();
+    activation_failed(&mut host, &new, FailureClass::Network, false);
+    assert!(host.record(&new).failure.as_ref().unwrap().changed);
+    assert_eq!(rollbacks(&host.take_told()), [Some(closure("a"))]);
+}

@@ -191,7 +191,12 @@ fn budgets_are_kept(core: &Core) {
             records.any(|(_, p)| p.lease.as_ref().is_some_and(|lease| lease.no_change))
         };
         let users = budget.users.iter().filter(|host| !unreported.contains(*host) && !keeps(host));
-        let users = users.count();
-        assert!(users <= limit, "budget {id} allows {limit} and {users} use it");
+        let users: Vec<&HostName> = users.collect();
+        let records = |host| core.fleet().records(host).map(|(rollout, p)| (&rollout.id, p));
+        assert!(
+            users.len() <= limit,
+            "budget {id} allows {limit}, and it is used by {:#?}",
+            users.iter().map(|host| (host, records(host).collect::<Vec<_>>())).collect::<Vec<_>>()
+        );
     }
 }

@@ -147,6 +147,13 @@ fn await_moment(world: &mut World, rng: &mut Rng) {
     }
 }
 
+/// A control plane that has just died is given the time to come back.
+fn await_control_plane(world: &mut World) {
+    while world.core().is_none() {
+        world.advance(30);
+    }
+}
+
 /// Lets the chapter come to its end, which lasts.
 fn expect_end(world: &mut World, oracle: &Oracle, chapter: &Chapter, before: &Oracle) {
     let mut waited = 0;
@@ -155,15 +162,16 @@ fn expect_end(world: &mut World, oracle: &Oracle, chapter: &Chapter, before: &Or
         if objections.is_empty() && world.nobody_is_away() {
             break;
         }
-        assert!(waited < CHAPTER_SECS, "{objections:#?}\n{}", world.picture());
+        if waited >= CHAPTER_SECS {
+            await_control_plane(world);
+            world.advance(60);
+            panic!("{:#?}\n{}", oracle.objections(world), world.picture());
+        }
         world.advance(30);
         waited += 30;
     }
     world.advance(240);
-    // A control plane that has just died is given the time to come back.
-    while world.core().is_none() {
-        world.advance(30);
-    }
+    await_control_plane(world);
     let objections = oracle.objections(world);
     assert!(objections.is_empty(), "it was over, and is not: {objections:#?}");
     before.expect_order(chapter, &world.history);

@@ -61,6 +61,8 @@ pub struct World {
     pub(super) release: Option<Arc<Verified<Release>>>,
     pub(super) ids: u128,
     pub(super) numbers: u64,
+    /// The first request on a connection to this process of the control plane.
+    connected_from: u64,
     pub tally: Tally,
     pub history: History,
     pub(super) operator: Operator,
@@ -93,6 +95,7 @@ impl World {
             release: None,
             ids: 1 << 64,
             numbers: 0,
+            connected_from: 0,
             tally: Tally { seeds: 1, ..Tally::default() },
             history: History::default(),
             operator: Operator::default(),
@@ -297,6 +300,7 @@ impl World {
         let fresh = CpEpoch(uuid::Uuid::from_u128(self.ids));
         let first = self.judge.dispatches == 0 && self.disk.log.is_empty();
         let now = self.now();
+        self.connected_from = self.numbers + 1;
         self.control_plane = Some(ControlPlane::start(&mut self.disk, now, fresh, HEARTBEAT_SECS));
         self.adopt();
         if first && !self.queue.values().any(|e| matches!(e, Event::ControlPlaneTick)) {
@@ -315,8 +319,12 @@ impl World {
         self.push(down + next, Event::ControlPlaneCrash);
     }
 
-    /// A request reaches the control plane, if it is there.
+    /// A request reaches the control plane, if it is there. A connection ends with the process at its end: only
+    /// what somebody still waits for is sent again, on another.
     fn arrives(&mut self, host: &HostName, number: u64, request: &Request) {
+        if number < self.connected_from && !self.agents[host].waiting.contains_key(&number) {
+            return;
+        }
         let Some(control_plane) = &mut self.control_plane else {
             self.send_back(host.clone(), number, Response::Lost);
             return;
@@ -412,13 +420,16 @@ impl World {
         let mut lines = Vec::new();
         if let Some(control_plane) = &self.control_plane {
             let fleet = control_plane.core.fleet();
+            for (id, budget) in &fleet.budgets {
+                lines.push(format!("budget {id}: {:?}", budget.users));
+            }
             for rollout in fleet.rollouts.values() {
                 lines.push(format!(
                     "{} {} wave {}",
                     rollout.id, rollout.state, rollout.current_wave
                 ));
                 for (host, p) in &rollout.placements {
-                    let (state, held) = (p.record.state, p.held.as_ref().map(|h| h.hold.code()));
+                    let (state, held) = (p.record.state, p.held.as_ref().map(|h| &h.hold));
                     lines.push(format!(
                         "  {host} {state} lease={} {held:?} seq {} infra {} unreported {}",
                         p.lease.is_some(),

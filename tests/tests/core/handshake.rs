@@ -269,6 +269,24 @@ fn e5_a_heartbeat_that_events_have_overtaken_concludes_nothing() {
     assert_eq!(cp.state("host-01"), HostState::Reverted);
 }
 
+/// The same after a restart: nobody remembers when the last event came. Found by seed 6991 of the simulator's
+/// stories.
+#[test]
+fn e5_a_heartbeat_from_before_a_restart_concludes_nothing() {
+    let mut cp = Cp::with(&[release("r1", "one", &[1])]);
+    cp.converge("host-01");
+    cp.publish(&[release("r2", "bad", &[1])]);
+    let (at, host) = (cp.now().wall, name("host-01"));
+    let heartbeat = Box::new(cp.host("host-01").heartbeat(at));
+    cp.fail("host-01");
+    cp.restart();
+    cp.send(|reply| Input::Heartbeat { host, heartbeat, cert_expires_at: None, reply });
+    assert_eq!(cp.state("host-01"), HostState::Failed, "it is still rolling back");
+    cp.roll_back("host-01");
+    assert_eq!(cp.state("host-01"), HostState::Reverted);
+    assert_eq!(cp.logged("event_refused"), 0);
+}
+
 /// A machine that was set back goes on with a smaller uptime in the same boot: it must not be silent until
 /// it has caught up.
 #[test]

@@ -127,6 +127,23 @@ fn g21_a_removed_host_is_left_out_of_what_it_was_in() {
     assert_eq!(cp.heartbeat("host-01").unwrap_err().code(), "host-not-in-fleet");
 }
 
+/// Nobody hears it any more: what it was found to be would hold the others for ever. Found by seed 656 of the
+/// simulator's stories.
+#[test]
+fn g21_a_host_that_leaves_the_fleet_broken_leaves_its_slot() {
+    let spec = |reference, target| release(reference, target, &[2]).budget("all", 1, 1);
+    let mut cp = Cp::with(&[spec("r1", "one")]);
+    cp.converge_all();
+    cp.degrade("host-01");
+    let mut without = spec("r2", "two");
+    without.entries.remove(0);
+    cp.publish(&[without]);
+    assert_eq!(cp.dispatched(), ["host-02"]);
+    cp.restart();
+    cp.heartbeat("host-02").unwrap();
+    cp.converge("host-02");
+}
+
 /// P4: a plan does not look at hosts whose silence can have no consequence yet.
 #[test]
 fn p4_nobody_is_looked_at_before_silence_has_a_consequence() {
