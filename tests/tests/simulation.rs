@@ -67,9 +67,9 @@ const STORY_HOSTS: u64 = 40;
 /// Fewer seeds than this may miss a rare situation without anything being wrong.
 const SEEDS_FOR_EVERY_SITUATION: u64 = 40;
 
-/// A journal that really differs from what is known of it, with nothing under way, takes a rare chain of
-/// losses: one story in some hundred.
-const SEEDS_FOR_A_REPLACED_JOURNAL: u64 = 4000;
+/// Hosts whose disks are as they left them have the journals that are known of them: these may come about, and
+/// nothing but a new or an older disk has to bring them about. `core` and `state-machine` have tests of those.
+const MAY_NOT_COME_ABOUT: [Rare; 2] = [Rare::JournalReplaced, Rare::JournalDiverged];
 
 /// A good release, a bad one and its fix, under faults of every kind, with one wiped database, and in
 /// some worlds a host that is away for half an hour.
@@ -149,9 +149,7 @@ fn stories_end_as_they_are_foretold() {
     println!("{tally}");
     if tally.seeds >= SEEDS_FOR_EVERY_SITUATION {
         let mut never = tally.never_reached();
-        never.retain(|rare| {
-            *rare != Rare::JournalReplaced || tally.seeds >= SEEDS_FOR_A_REPLACED_JOURNAL
-        });
+        never.retain(|rare| !MAY_NOT_COME_ABOUT.contains(rare));
         assert!(never.is_empty(), "never reached in {} seeds: {never:?}", tally.seeds);
     }
 }

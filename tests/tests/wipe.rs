@@ -51,7 +51,7 @@ fn plan(rest_soak_secs: u64) -> Plan {
         wave("last", Vec::new(), 1),
     ];
     let budget = Budget { hosts: MEMBERS.into(), max_in_flight: MAX_IN_FLIGHT };
-    Plan { waves, budget: Some(budget), unchanged: Some(UNCHANGED) }
+    Plan { waves, budget: Some(budget), unchanged: Some(UNCHANGED), ..Plan::default() }
 }
 
 fn names(numbers: &[usize]) -> BTreeSet<String> {

@@ -27,7 +27,7 @@ fn plan() -> Plan {
     let wave = |name, hosts| Wave { name, hosts, soak_secs: 1 };
     let waves = vec![wave("canary", vec![1]), wave("early", vec![2, 3]), wave("rest", Vec::new())];
     let budget = Budget { hosts: MEMBERS.into(), max_in_flight: MAX_IN_FLIGHT };
-    Plan { waves, budget: Some(budget), unchanged: Some(HOSTS) }
+    Plan { waves, budget: Some(budget), unchanged: Some(HOSTS), ..Plan::default() }
 }
 
 /// The plan of each rollout, as the judge reads it.

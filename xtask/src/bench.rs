@@ -15,7 +15,16 @@ pub(crate) struct Options {
 
 /// Builds in release mode and runs the benchmarks.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let programs = ["build", "--release", "--workspace", "--bins"];
+    cargo::run("the programs", &mut cargo::command(programs))?;
     let mut bench =
         cargo::command(["run", "--release", "--package", "wavegate-tests", "--bin", "bench", "--"]);
-    cargo::run("benchmarks", bench.args(&options.targets))
+    bench.args(&options.targets);
+    let names = |name: &str| options.targets.iter().any(|target| target.eq_ignore_ascii_case(name));
+    if options.targets.is_empty() || names("P9") {
+        let agent = ["build", "--profile", "dist", "--package", "wavegate-agent", "--bins"];
+        cargo::run("the agent as it is shipped", &mut cargo::command(agent))?;
+        bench.args(["--agent", "target/dist/wavegate-agent"]);
+    }
+    cargo::run("benchmarks", &mut bench)
 }

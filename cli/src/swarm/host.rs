@@ -18,9 +18,10 @@ use wavegate_agent::clock;
 use wavegate_proto::artifact::proof::{HostPlan, verify_rollout_proof};
 use wavegate_proto::artifact::rules::{Freshness, SerialFloor, VerifyContext};
 use wavegate_proto::artifact::verified::Verified;
+use wavegate_proto::event::Event;
 use wavegate_proto::ids::{BootId, ClosureId, HostName, JournalId, RolloutId};
 use wavegate_proto::record::{HostRecord, HostState};
-use wavegate_proto::wire::agent::{ResourceCounts, RolloutProof};
+use wavegate_proto::wire::agent::{EventsRequest, ResourceCounts, RolloutProof};
 use wavegate_state_machine::agent::{
     AgentCore, AgentInput, HostFacts, JournalIds, MemoryDisk, Meta, OneWay, ProbeSchedule, Restored,
 };
@@ -243,6 +244,7 @@ impl Host {
         let now = Instant::now();
         if self.heartbeat.is_due(now) {
             self.heartbeat.under_way = true;
+            self.shared.figures.heartbeat_sent();
             let heartbeat = self.core.heartbeat(clock::now(), self.facts());
             let line = self.line();
             self.doing.push(line.heartbeat(heartbeat));
@@ -251,6 +253,7 @@ impl Host {
             && let Some(request) = self.core.next_post(clock::now())
         {
             self.post.under_way = true;
+            self.note_converged(&request);
             let line = self.line();
             self.doing.push(line.events(request));
         }
@@ -259,6 +262,18 @@ impl Host {
             self.poll.under_way = true;
             let line = self.line();
             self.doing.push(line.poll(polled_at));
+        }
+    }
+
+    /// When it is sent: the answer may come after the dispatches that it brings about.
+    fn note_converged(&self, request: &EventsRequest) {
+        let converges = request.events.iter().any(|e| matches!(e.event, Event::Converged { .. }));
+        let mut records = self.core.records();
+        if let Some(record) = records.find(|record| record.rollout_id == request.rollout_id)
+            && converges
+            && !request.replay
+        {
+            self.shared.figures.converged(&record.rollout_id, record.wave);
         }
     }
 

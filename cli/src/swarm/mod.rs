@@ -14,7 +14,7 @@ mod requests;
 
 pub use behaviour::Behaviour;
 pub use limits::LimitError;
-pub use report::{Latency, Report};
+pub use report::{Arrivals, Latency, Report, Step};
 
 use std::sync::Arc;
 use std::time::Duration;

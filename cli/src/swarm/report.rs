@@ -42,6 +42,29 @@ pub struct Latency {
     pub max_millis: f64,
 }
 
+/// How the next wave took up from the one before it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Step {
+    /// The rollout.
+    pub rollout_id: RolloutId,
+    /// The wave that was dispatched.
+    pub wave: WaveIndex,
+    /// From the moment the last host of the wave before it said that it converged to each dispatch.
+    #[serde(flatten)]
+    pub latency: Latency,
+}
+
+/// How evenly heartbeats were sent in the minute and a half after the first minute of a storm.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Arrivals {
+    /// For how long it was measured, in seconds.
+    pub secs: u64,
+    /// Heartbeats a second.
+    pub mean_per_sec: f64,
+    /// Those of the busiest second.
+    pub peak_per_sec: u64,
+}
+
 /// What it all came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
@@ -63,10 +86,14 @@ pub struct Report {
     pub heartbeat: Option<Latency>,
     /// From sending events to their acknowledgement.
     pub post: Option<Latency>,
-    /// From the acknowledgement that completes a wave to each dispatch of the next one.
+    /// From the moment the last host of a wave said that it converged to each dispatch of the next one.
     pub step: Option<Latency>,
+    /// The same, wave by wave.
+    pub steps: Vec<Step>,
     /// From the moment all connections were cut to each host's next answered heartbeat.
     pub storm: Option<Latency>,
+    /// Once the storm's first minute was over.
+    pub after_storm: Option<Arrivals>,
     /// Answers that were none, by problem code.
     pub errors: BTreeMap<String, u64>,
     /// Where the hosts ended.
@@ -87,9 +114,12 @@ struct Counted {
     restarts: u64,
     heartbeat: Histogram<u64>,
     post: Histogram<u64>,
-    step: Histogram<u64>,
+    /// By the wave that was dispatched.
+    steps: BTreeMap<(RolloutId, WaveIndex), Histogram<u64>>,
     storm: Histogram<u64>,
     storm_begun: Option<Instant>,
+    /// Heartbeats that were sent, by the second since the storm.
+    since_storm: Vec<u64>,
     errors: BTreeMap<String, u64>,
     /// The last host of each wave that converged.
     converged: BTreeMap<(RolloutId, WaveIndex), Instant>,
@@ -98,6 +128,12 @@ struct Counted {
     busy: usize,
     quiet_since: Option<Instant>,
 }
+
+/// After a storm everybody comes at once, as fast as it goes; what is looked at is how long that is felt.
+const FIRST_MINUTE_SECS: usize = 60;
+
+/// For how long it is looked at, in seconds.
+const LOOK_SECS: usize = 90;
 
 /// The longest latency that is told apart, in microseconds: ten minutes.
 const LONGEST_MICROS: u64 = 600_000_000;
@@ -111,9 +147,10 @@ impl Figures {
             restarts: 0,
             heartbeat: histogram(),
             post: histogram(),
-            step: histogram(),
+            steps: BTreeMap::new(),
             storm: histogram(),
             storm_begun: None,
+            since_storm: Vec::new(),
             errors: BTreeMap::new(),
             converged: BTreeMap::new(),
             began: BTreeMap::new(),
@@ -129,6 +166,16 @@ impl Figures {
 
     pub(super) fn stays_offline(&self) {
         self.counted().offline += 1;
+    }
+
+    pub(super) fn heartbeat_sent(&self) {
+        let mut counted = self.counted();
+        let Some(begun) = counted.storm_begun else { return };
+        let second = usize::try_from(begun.elapsed().as_secs()).unwrap_or(usize::MAX);
+        if second >= counted.since_storm.len() {
+            counted.since_storm.resize(second + 1, 0);
+        }
+        counted.since_storm[second] += 1;
     }
 
     pub(super) fn heartbeat(&self, took: Duration) {
@@ -161,8 +208,9 @@ impl Figures {
             return;
         };
         let key = (rollout_id.clone(), wave);
-        let complete = *counted.began.entry(key).or_insert(complete);
-        counted.step.saturating_record(micros(complete.elapsed()));
+        let complete = *counted.began.entry(key.clone()).or_insert(complete);
+        let step = counted.steps.entry(key).or_insert_with(histogram);
+        step.saturating_record(micros(complete.elapsed()));
     }
 
     /// A host has something under way now, or has not any more.
@@ -207,8 +255,10 @@ impl Figures {
             restarts: counted.restarts,
             heartbeat: latency(&counted.heartbeat),
             post: latency(&counted.post),
-            step: latency(&counted.step),
+            step: latency(&all(counted.steps.values())),
+            steps: steps(&counted.steps),
             storm: latency(&counted.storm),
+            after_storm: arrivals(&counted.since_storm),
             errors: counted.errors.clone(),
             ends,
         }
@@ -222,6 +272,32 @@ impl Report {
         let told: usize = self.ends.values().sum();
         !self.ends.contains_key(&End::Wrong) && told + self.offline == self.hosts
     }
+}
+
+fn all<'a>(parts: impl Iterator<Item = &'a Histogram<u64>>) -> Histogram<u64> {
+    let mut sum = histogram();
+    for part in parts {
+        // Of the same bounds, so it cannot fail.
+        sum += part;
+    }
+    sum
+}
+
+fn steps(waves: &BTreeMap<(RolloutId, WaveIndex), Histogram<u64>>) -> Vec<Step> {
+    let step = |((rollout_id, wave), measured): (&(RolloutId, WaveIndex), &Histogram<u64>)| {
+        Some(Step { rollout_id: rollout_id.clone(), wave: *wave, latency: latency(measured)? })
+    };
+    waves.iter().filter_map(step).collect()
+}
+
+/// Of whole seconds after the first minute.
+#[allow(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+fn arrivals(since_storm: &[u64]) -> Option<Arrivals> {
+    let end = since_storm.len().checked_sub(1)?.min(FIRST_MINUTE_SECS + LOOK_SECS);
+    let whole = since_storm.get(FIRST_MINUTE_SECS..end)?;
+    let peak_per_sec = whole.iter().copied().max()?;
+    let (sum, secs) = (whole.iter().sum::<u64>(), whole.len() as u64);
+    Some(Arrivals { secs, mean_per_sec: sum as f64 / secs as f64, peak_per_sec })
 }
 
 fn histogram() -> Histogram<u64> {
@@ -287,6 +363,19 @@ impl fmt::Display for Report {
                 "{name:<10} n={count} p50={p50_millis:.1} ms p99={p99_millis:.1} ms max={max_millis:.1} ms"
             )?;
         }
+        for Step { rollout_id, wave, latency } in &self.steps {
+            writeln!(
+                f,
+                "  to wave {wave} of {rollout_id}: n={} p50={:.1} ms p99={:.1} ms max={:.1} ms",
+                latency.count, latency.p50_millis, latency.p99_millis, latency.max_millis
+            )?;
+        }
+        if let Some(Arrivals { secs, mean_per_sec, peak_per_sec }) = self.after_storm {
+            writeln!(
+                f,
+                "arrivals   {mean_per_sec:.1} heartbeats a second for {secs} s, {peak_per_sec} in the busiest"
+            )?;
+        }
         let list = |items: Vec<String>| match items.is_empty() {
             true => "none".to_owned(),
             false => items.join(", "),
@@ -317,7 +406,28 @@ mod tests {
         assert_eq!(figures.counted().began[&(rollout, WaveIndex(1))], complete);
         let report = figures.report(vec![End::Converged, End::Converged, End::Wrong]);
         assert_eq!((report.dispatches, report.step.map(|step| step.count)), (3, Some(2)));
+        assert_eq!(
+            report.steps.iter().map(|s| (s.wave.0, s.latency.count)).collect::<Vec<_>>(),
+            [(1, 2)]
+        );
         assert!(!report.is_sound());
+    }
+
+    #[test]
+    fn arrivals_are_those_of_whole_seconds_after_the_first_minute() {
+        assert_eq!(arrivals(&[]), None);
+        assert_eq!(arrivals(&[900; 61]), None);
+        let mut seconds = vec![900; 60];
+        seconds.extend([10, 40, 10, 3]);
+        let expected = Arrivals { secs: 3, mean_per_sec: 20.0, peak_per_sec: 40 };
+        assert_eq!(arrivals(&seconds), Some(expected));
+        seconds.resize(FIRST_MINUTE_SECS + LOOK_SECS, 20);
+        seconds.extend([900, 900]);
+        assert_eq!(
+            arrivals(&seconds).unwrap().peak_per_sec,
+            40,
+            "what comes later is not looked at"
+        );
     }
 
     #[test]

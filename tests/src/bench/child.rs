@@ -44,13 +44,7 @@ impl Server {
 
     /// The time its threads have spent on a core; `None` where the kernel does not say.
     pub(super) fn cpu_time(&self) -> Option<Duration> {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).ok()?;
-        let mut nanos = 0_u64;
-        for task in tasks {
-            let stat = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-            nanos += stat.split(' ').next()?.parse::<u64>().ok()?;
-        }
-        Some(Duration::from_nanos(nanos))
+        cpu_time(self.process.id())
     }
 
     /// What it holds in memory.
@@ -64,6 +58,16 @@ impl Server {
         let status = self.process.wait()?;
         if status.success() { Ok(()) } else { bail!("a server ended with {status}") }
     }
+}
+
+/// The time the threads of a process have spent on a core; `None` where the kernel does not say.
+pub(super) fn cpu_time(process: u32) -> Option<Duration> {
+    let mut nanos = 0_u64;
+    for task in std::fs::read_dir(format!("/proc/{process}/task")).ok()? {
+        let stat = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        nanos += stat.split(' ').next()?.parse::<u64>().ok()?;
+    }
+    Some(Duration::from_nanos(nanos))
 }
 
 impl Drop for Server {

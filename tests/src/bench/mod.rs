@@ -4,7 +4,7 @@
 //! Reading order: [`options`] is the command line; [`scene`] makes a fleet and its certificates;
 //! [`server`] runs the control plane or the bare reference in a process of its own; [`client`],
 //! [`host`] and [`load`] are the load, the same for both; [`rounds`] compares; [`heartbeats`] is P1,
-//! [`durable_events`] is P2, [`memory`] P7; [`scale`] has the rest.
+//! [`durable_events`] is P2, [`memory`] P7; [`swarm`] P8 and P10, [`idle`] P9; [`scale`] has the rest.
 //!
 //! Not here: the figures seen (see `docs/performance.md`).
 
@@ -13,6 +13,7 @@ mod client;
 mod durable_events;
 mod heartbeats;
 mod host;
+mod idle;
 mod load;
 mod memory;
 pub mod options;
@@ -20,6 +21,7 @@ mod rounds;
 mod scale;
 mod scene;
 mod server;
+mod swarm;
 
 use anyhow::{Context as _, Result};
 
@@ -56,6 +58,9 @@ fn measure_alone(options: &Options, target: Target) -> Result<()> {
         Target::P4 => scale::planning::measure(hosts),
         Target::P5 => scale::recovery::measure(hosts),
         Target::P6 => scale::starting::measure(hosts),
+        Target::P8 => swarm::storm(options.swarm(15_000), &swarm::Times::of(options.quick)),
+        Target::P9 => idle::measure(options),
+        Target::P10 => swarm::steps(options.swarm(10_000), &swarm::Times::of(options.quick)),
         Target::Growth => scale::table::measure(&options.sizes()),
         Target::P1 | Target::P2 | Target::P7 => Ok(()),
     }
@@ -77,7 +82,14 @@ async fn measure(options: &Options, targets: &[Target]) -> Result<()> {
             Target::P1 => heartbeats::measure(&mut sides, &size).await?,
             Target::P2 => durable_events::measure(&mut sides, &scene, &size).await?,
             Target::P7 => memory::measure(&sides, &scene, &size).await?,
-            Target::P3 | Target::P4 | Target::P5 | Target::P6 | Target::Growth => {}
+            Target::P3
+            | Target::P4
+            | Target::P5
+            | Target::P6
+            | Target::P8
+            | Target::P9
+            | Target::P10
+            | Target::Growth => {}
         }
     }
     sides.stop()

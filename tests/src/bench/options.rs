@@ -30,6 +30,9 @@ pub struct Options {
     /// How long a round takes, in seconds.
     #[arg(long)]
     seconds: Option<f64>,
+    /// The agent that P9 looks at; the one beside this program by default.
+    #[arg(long)]
+    pub agent: Option<PathBuf>,
     /// Serves instead of measuring: the benchmark starts itself so.
     #[arg(long, hide = true, requires = "dir")]
     pub serve: Option<Role>,
@@ -61,20 +64,43 @@ pub enum Target {
     P6,
     /// Memory.
     P7,
+    /// Everybody at once after an outage, and after the database was lost.
+    P8,
+    /// An agent that has nothing to do.
+    P9,
+    /// From the last host of a wave to the dispatches of the next.
+    P10,
     /// What everything costs at a thousand hosts and up to a million.
     Growth,
 }
 
 impl Target {
-    const BY_DEFAULT: [Self; 7] =
-        [Self::P1, Self::P2, Self::P7, Self::P3, Self::P4, Self::P5, Self::P6];
+    const BY_DEFAULT: [Self; 10] = [
+        Self::P1,
+        Self::P2,
+        Self::P7,
+        Self::P3,
+        Self::P4,
+        Self::P5,
+        Self::P6,
+        Self::P8,
+        Self::P9,
+        Self::P10,
+    ];
 
     /// Whether it needs the servers over mTLS.
     #[must_use]
     pub fn needs_servers(self) -> bool {
         match self {
             Self::P1 | Self::P2 | Self::P7 => true,
-            Self::P3 | Self::P4 | Self::P5 | Self::P6 | Self::Growth => false,
+            Self::P3
+            | Self::P4
+            | Self::P5
+            | Self::P6
+            | Self::P8
+            | Self::P9
+            | Self::P10
+            | Self::Growth => false,
         }
     }
 }
@@ -149,6 +175,12 @@ impl Options {
             (None, true) => vec![200, 1_000],
             (None, false) => vec![1_000, 10_000, 100_000, 1_000_000],
         }
+    }
+
+    /// How many agents of a swarm, unless it is said.
+    #[must_use]
+    pub fn swarm(&self, hosts: usize) -> usize {
+        self.hosts.unwrap_or(if self.quick { 40 } else { hosts })
     }
 
     /// How much, by the flags over the defaults.

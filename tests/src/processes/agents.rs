@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use wavegate_proto::ids::HostName;
 
 use super::folder::Folder;
-use super::program::{Process, wavegate};
+use super::program::{Process, dies_with_us, wavegate};
 
 /// Where Debian puts it.
 const FAKETIME: [&str; 2] = [
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
 ];
+
 /// What agents begin with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Credentials {
@@ -28,13 +30,20 @@ pub struct Agents<'a> {
     folder: &'a Folder,
     url: String,
     credentials: Credentials,
+    /// A program of the agent in a place of its own.
+    program: Option<PathBuf>,
     running: BTreeMap<HostName, Process>,
 }
 
 impl<'a> Agents<'a> {
     /// Starts the agent of every host.
     pub fn start(folder: &'a Folder, url: &str) -> Self {
-        Self::start_with(folder, url, Credentials::Certificates)
+        Self::start_with(folder, url, Credentials::Certificates, None)
+    }
+
+    /// The same, of this program.
+    pub fn start_program(folder: &'a Folder, url: &str, program: PathBuf) -> Self {
+        Self::start_with(folder, url, Credentials::Certificates, Some(program))
     }
 
     /// Starts the agent of every host with nothing but the trust file and a token.
@@ -42,12 +51,17 @@ impl<'a> Agents<'a> {
         for host in &folder.hosts {
             folder.mint(host);
         }
-        Self::start_with(folder, url, Credentials::Tokens)
+        Self::start_with(folder, url, Credentials::Tokens, None)
     }
 
-    fn start_with(folder: &'a Folder, url: &str, credentials: Credentials) -> Self {
-        let url = url.to_owned();
-        let mut agents = Self { folder, url, credentials, running: BTreeMap::new() };
+    fn start_with(
+        folder: &'a Folder,
+        url: &str,
+        credentials: Credentials,
+        program: Option<PathBuf>,
+    ) -> Self {
+        let (url, running) = (url.to_owned(), BTreeMap::new());
+        let mut agents = Self { folder, url, credentials, program, running };
         for host in &folder.hosts {
             agents.start_again(host);
         }
@@ -76,8 +90,15 @@ impl<'a> Agents<'a> {
         let folder = self.folder;
         let log = folder.path("logs").join(format!("{host}.log"));
         let said = File::options().create(true).append(true).open(log).unwrap();
-        let mut command = wavegate();
-        command.args(["agent", "run", "--url", &self.url]);
+        let mut command = match &self.program {
+            Some(program) => dies_with_us(Command::new(program)),
+            None => {
+                let mut command = wavegate();
+                command.arg("agent");
+                command
+            }
+        };
+        command.args(["run", "--url", &self.url]);
         for (flag, path) in [
             ("--state-dir", folder.agent_state(host)),
             ("--root", folder.root(host)),
@@ -99,6 +120,11 @@ impl<'a> Agents<'a> {
         change(&mut command);
         let process = Process::start(format!("the agent of {host}"), &mut command);
         self.running.insert(host.clone(), process);
+    }
+
+    /// The process of a host's agent.
+    pub fn id(&self, host: &HostName) -> u32 {
+        self.running[host].id()
     }
 
     /// `kill -9`.

@@ -23,11 +23,27 @@ const STOP: Duration = Duration::from_secs(26);
 /// outgoing connections, such as those of the agents.
 const PORT_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How it is started.
+#[derive(Debug, Clone, Copy)]
+pub struct Start {
+    /// How often agents are to send heartbeats, in seconds.
+    pub heartbeat_secs: u64,
+    /// For how long it issues certificates of hosts, such as `30s`; not at all by default.
+    pub host_cert_ttl: Option<&'static str>,
+    /// How many connections it takes, of one address too: a swarm is many hosts behind one.
+    pub connections: Option<usize>,
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self { heartbeat_secs: HEARTBEAT_SECS, host_cert_ttl: None, connections: None }
+    }
+}
+
 /// A control plane that can be killed.
 pub struct ControlPlane<'a> {
     folder: &'a Folder,
-    /// For how long it issues certificates of hosts, such as `30s`; not at all by default.
-    host_cert_ttl: Option<&'static str>,
+    how: Start,
     process: Option<Process>,
     /// `https://127.0.0.1:…`
     pub url: String,
@@ -38,18 +54,23 @@ pub struct ControlPlane<'a> {
 impl<'a> ControlPlane<'a> {
     /// Starts one at ports that the kernel chooses.
     pub fn start(folder: &'a Folder) -> Self {
-        Self::start_with(folder, None)
+        Self::start_as(folder, Start::default())
     }
 
     /// The same, issuing certificates of hosts for so long.
     pub fn start_issuing(folder: &'a Folder, host_cert_ttl: &'static str) -> Self {
-        Self::start_with(folder, Some(host_cert_ttl))
+        Self::start_as(folder, Start { host_cert_ttl: Some(host_cert_ttl), ..Start::default() })
     }
 
-    fn start_with(folder: &'a Folder, host_cert_ttl: Option<&'static str>) -> Self {
-        let (process, url, status_url) =
-            launch(folder, host_cert_ttl, "127.0.0.1:0", "127.0.0.1:0").unwrap();
-        Self { folder, host_cert_ttl, process: Some(process), url, status_url }
+    /// The same, as it is said.
+    pub fn start_as(folder: &'a Folder, how: Start) -> Self {
+        let (process, url, status_url) = launch(folder, how, "127.0.0.1:0", "127.0.0.1:0").unwrap();
+        Self { folder, how, process: Some(process), url, status_url }
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
     }
 
     /// `kill -9`.
@@ -60,7 +81,7 @@ impl<'a> ControlPlane<'a> {
     /// Starts it where it was.
     pub fn start_again(&mut self) {
         let (listen, status) = (authority(&self.url), authority(&self.status_url));
-        let launch = || launch(self.folder, self.host_cert_ttl, listen, status);
+        let launch = || launch(self.folder, self.how, listen, status);
         self.process = Some(until("the control plane to listen again", PORT_PATIENCE, launch).0);
     }
 
@@ -99,7 +120,7 @@ impl<'a> ControlPlane<'a> {
 
 fn launch(
     folder: &Folder,
-    host_cert_ttl: Option<&str>,
+    how: Start,
     listen: &str,
     status: &str,
 ) -> Result<(Process, String, String), String> {
@@ -107,7 +128,10 @@ fn launch(
     let said = File::options().create(true).append(true).open(&log).unwrap();
     let mut command = wavegate();
     command.args(["cp", "serve", "--listen", listen, "--status-listen", status]);
-    command.args(["--heartbeat-secs", &HEARTBEAT_SECS.to_string()]);
+    command.args(["--heartbeat-secs", &how.heartbeat_secs.to_string()]);
+    if let Some(connections) = how.connections {
+        command.args(["--connections", &connections.to_string(), "--connections-per-address", "0"]);
+    }
     command.arg("--state-dir").arg(folder.control_plane_state());
     for (flag, file) in [
         ("--trust", "trust.json"),
@@ -116,7 +140,7 @@ fn launch(
     ] {
         command.arg(flag).arg(folder.path(file));
     }
-    if let Some(ttl) = host_cert_ttl {
+    if let Some(ttl) = how.host_cert_ttl {
         command.arg("--issuer-cert").arg(folder.path("certs/issuer.pem"));
         command.arg("--issuer-key").arg(folder.path("certs/issuer.key"));
         command.args(["--host-cert-ttl", ttl]);

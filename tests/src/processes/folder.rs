@@ -36,6 +36,8 @@ pub struct Plan {
     pub budget: Option<Budget>,
     /// A host that stays on what release 1 put there, by number.
     pub unchanged: Option<usize>,
+    /// How many failures a wave bears, such as `5%`.
+    pub max_failures: Option<&'static str>,
 }
 
 /// What a release puts on each host.
@@ -58,14 +60,25 @@ pub struct Folder {
 impl Folder {
     /// `host-01` and so on.
     pub fn new(hosts: usize) -> Self {
+        let folder = Self::with_certificates(hosts, hosts);
+        for host in &folder.hosts {
+            fs::create_dir_all(folder.root(host)).unwrap();
+        }
+        folder
+    }
+
+    /// The same for a swarm, which makes its certificates itself.
+    pub fn of_a_swarm(hosts: usize) -> Self {
+        Self::with_certificates(hosts, 1)
+    }
+
+    fn with_certificates(hosts: usize, certificates: usize) -> Self {
         // Probes run as nobody when the agent is root: they must be able to get in.
         let open = fs::Permissions::from_mode(0o755);
         let dir = tempfile::Builder::new().prefix("wavegate-").permissions(open).tempdir().unwrap();
         let folder = Self { dir, hosts: (1..=hosts).map(host_name).collect() };
-        folder.succeeds(&["init", "fleet", "--hosts", &hosts.to_string(), "--fleet", "demo"]);
-        for host in &folder.hosts {
-            fs::create_dir_all(folder.root(host)).unwrap();
-        }
+        let certificates = certificates.to_string();
+        folder.succeeds(&["init", "fleet", "--hosts", &certificates, "--fleet", "demo"]);
         for name in ["state", "logs", "releases"] {
             fs::create_dir_all(folder.path(name)).unwrap();
         }
@@ -106,12 +119,16 @@ impl Folder {
     }
 
     /// Writes `fleet.toml`.
-    pub fn plan(&self, Plan { waves, budget, unchanged }: &Plan) {
+    pub fn plan(&self, Plan { waves, budget, unchanged, max_failures }: &Plan) {
         let mut text = String::from(
             "[fleet]\nname = \"demo\"\n\n[channels.stable]\nrollout_policy = \"test\"\n\
              bundle = \"bundles/app.toml\"\n\n[rollout_policies.test]\n\
-             on_health_failure = \"rollback-and-halt\"\nfailure_threshold = \"1s\"\nwaves = [\n",
+             on_health_failure = \"rollback-and-halt\"\nfailure_threshold = \"1s\"\n",
         );
+        if let Some(max_failures) = max_failures {
+            writeln!(text, "max_failures = \"{max_failures}\"").unwrap();
+        }
+        text.push_str("waves = [\n");
         for Wave { name, hosts, soak_secs } in waves {
             let hosts = selector(hosts);
             writeln!(text, "{{ name = \"{name}\", hosts = {hosts}, soak = \"{soak_secs}s\" }},")
@@ -146,6 +163,11 @@ impl Folder {
     /// Builds and signs release `number`, which opens `stable@r<number>`.
     pub fn release(&self, number: u64, content: Content) {
         self.bundle(number, content);
+        self.build(number);
+    }
+
+    /// The same with the bundle as it stands.
+    pub fn build(&self, number: u64) {
         let (out, before) =
             (format!("fleet/releases/{number}"), format!("fleet/releases/{}", number - 1));
         let reference = format!("stable=r{number}");

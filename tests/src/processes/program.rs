@@ -1,6 +1,6 @@
 //! The program under test, and its processes. They are killed when dropped, and when the test dies.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
@@ -21,8 +21,10 @@ const PROGRAMS: [&str; 3] = ["wavegate", "wavegate-cp", "wavegate-agent"];
 #[must_use]
 pub fn folder() -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    // target/debug/deps/TEST
-    let folder = test.parent().and_then(Path::parent).unwrap().to_owned();
+    // target/debug/deps/TEST, or target/release/bench
+    let beside = test.parent().unwrap();
+    let is_deps = beside.file_name().is_some_and(|name| name == "deps");
+    let folder = if is_deps { beside.parent().unwrap() } else { beside }.to_owned();
     for program in PROGRAMS {
         let path = folder.join(program);
         assert!(
@@ -41,7 +43,12 @@ pub fn folder() -> PathBuf {
 /// As [`folder`].
 #[must_use]
 pub fn program(name: &str) -> Command {
-    let mut command = Command::new(folder().join(name));
+    dies_with_us(Command::new(folder().join(name)))
+}
+
+/// The command of a program that dies with the test.
+#[must_use]
+pub fn dies_with_us(mut command: Command) -> Command {
     command.env(DIE_WITH_PARENT, "1");
     command
 }

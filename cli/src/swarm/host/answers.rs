@@ -10,7 +10,7 @@ use wavegate_agent::clock;
 use wavegate_proto::artifact::bundle::Bundle;
 use wavegate_proto::artifact::proof::verify_rollout_proof;
 use wavegate_proto::artifact::rules::{Freshness, SerialFloor, VerifyContext};
-use wavegate_proto::event::{Event, ProbeOutcome};
+use wavegate_proto::event::ProbeOutcome;
 use wavegate_proto::ids::{ClosureId, RolloutId};
 use wavegate_proto::time::Mono;
 use wavegate_proto::wire::agent::{
@@ -93,9 +93,6 @@ impl Host {
         let outcome = match answer {
             Ok(answer) => {
                 self.shared.figures.posted(took, request.events.len());
-                if request.events.iter().any(|e| matches!(e.event, Event::Converged { .. })) {
-                    self.note_converged(&request.rollout_id);
-                }
                 PostOutcome::Accepted { last_seq: answer.last_seq }
             }
             Err(error) => match error.problem().and_then(PostOutcome::of_problem) {
@@ -112,12 +109,6 @@ impl Host {
         };
         let EventsRequest { rollout_id, journal_id, .. } = request;
         self.input(AgentInput::EventsAnswered { rollout_id, journal_id, outcome });
-    }
-
-    fn note_converged(&self, rollout_id: &RolloutId) {
-        if let Some(record) = self.core.records().find(|record| record.rollout_id == *rollout_id) {
-            self.shared.figures.converged(rollout_id, record.wave);
-        }
     }
 
     fn proof_fetched(
