@@ -19,7 +19,7 @@ use wavegate_tests::processes::log::{expect_one_start_an_attempt, expect_whole};
 use wavegate_tests::processes::picture::Picture;
 use wavegate_tests::processes::reader::Reader;
 use wavegate_tests::processes::slots;
-use wavegate_tests::processes::wait::{PATIENCE, until};
+use wavegate_tests::processes::wait::{PATIENCE, until, until_every};
 use wavegate_tests::processes::watcher::Watcher;
 
 const HOSTS: usize = 9;
@@ -33,14 +33,17 @@ const UNCHANGED: usize = 8;
 
 /// How long the rest soaks in the rollout that is interrupted: nothing moves on while pictures are
 /// compared.
-const SOAK_SECS: u64 = 14;
+const SOAK_SECS: u64 = 30;
 
 /// From the first line of the new control plane until every host is seen: heartbeats come every second,
 /// and agents that found nobody try again within a few.
 const VISIBLE: Duration = Duration::from_secs(10);
 
-/// Until every document is the same; less than the soak.
+/// Until every document is the same; with what comes before, less than the soak.
 const EQUAL: Duration = Duration::from_secs(10);
+
+/// Between two pictures: each is some forty requests, and one caller may ask a hundred a second.
+const A_PICTURE: Duration = Duration::from_millis(400);
 
 fn plan(rest_soak_secs: u64) -> Plan {
     let wave = |name, hosts, soak_secs| Wave { name, hosts, soak_secs };
@@ -263,7 +266,7 @@ fn recovers(scene: &mut Scene<'_>, loss: &Loss, what: &str) {
         (online == HOSTS as u64).then_some(()).ok_or_else(|| format!("{online} online"))
     });
     let visible = lost_at.elapsed();
-    until("the same picture", EQUAL, || {
+    until_every(A_PICTURE, "the same picture", EQUAL, || {
         let difference = Picture::take(&reader, &held)?.difference(&before);
         difference.map_or(Ok(()), Err)
     });

@@ -27,7 +27,10 @@ pub(super) const GRANT_SECS: u64 = 60;
 impl AgentCore {
     /// The heartbeat to send now. Every journal that is held is named.
     #[must_use]
-    pub fn heartbeat(&self, now: Now, facts: HostFacts) -> Heartbeat {
+    pub fn heartbeat(&mut self, now: Now, facts: HostFacts) -> Heartbeat {
+        for track in self.tracks.values_mut() {
+            track.sending.answered_at_heartbeat = track.answered;
+        }
         let named = self.tracks.iter().filter(|(_, track)| !track.entries.is_empty());
         Heartbeat {
             agent_version: facts.agent_version,
@@ -144,12 +147,13 @@ impl AgentCore {
         step.effects.extend(dropped.into_iter().map(AgentEffect::Unreject));
     }
 
-    /// Only what was answered before is sent again; the rest goes its ordinary way.
+    /// Only what was answered before the heartbeat is sent again; the rest goes its ordinary way, or has gone it
+    /// since. That must not use up the one replay a minute: a wiped database may need it.
     fn grant_replay(&mut self, step: &mut Step<'_>, id: &RolloutId, from: Seq) {
         let Some(track) = self.tracks.get_mut(id) else { return };
         let now = step.now.mono;
         let from = from.max(Seq(1));
-        if from > track.answered {
+        if from > track.answered.min(track.sending.answered_at_heartbeat) {
             track.sending.release();
             return;
         }

@@ -32,6 +32,8 @@ pub(super) struct Sending {
     pub(super) replay: Option<Seq>,
     /// When a replay was last granted (G2).
     pub(super) last_replay: Option<Mono>,
+    /// Up to where everything had an answer when the last heartbeat was made.
+    pub(super) answered_at_heartbeat: Seq,
     /// When a new journal was last granted (G2).
     pub(super) last_new_journal: Option<Mono>,
     /// The control plane has pruned the rollout: nothing is sent any more.

@@ -79,7 +79,7 @@ impl Side {
         }
     }
 
-    fn agrees_with(&self, host: &Host, release: &Release) {
+    fn agrees_with(&self, host: &mut Host, release: &Release) {
         let theirs = host.record(release);
         let ours = HostRecord {
             journal_id: self.book.journal_id(),
@@ -155,5 +155,5 @@ fn a_side_that_went_back_gets_what_it_lacks() {
         answer.replay.insert(id, from);
     });
     backup.talks_to(&mut host);
-    backup.agrees_with(&host, &r1);
+    backup.agrees_with(&mut host, &r1);
 }

@@ -306,7 +306,7 @@ impl Host {
         self.told.clear();
     }
 
-    pub(crate) fn heartbeat(&self) -> Heartbeat {
+    pub(crate) fn heartbeat(&mut self) -> Heartbeat {
         let facts = HostFacts {
             agent_version: "0.1.0".to_owned(),
             uptime_secs: 1,
@@ -318,7 +318,14 @@ impl Host {
         self.core.heartbeat(self.now(), facts)
     }
 
+    /// A heartbeat, and its answer at once.
     pub(crate) fn heartbeat_answered(&mut self, edit: impl FnOnce(&mut HeartbeatAnswer)) {
+        self.heartbeat();
+        self.last_heartbeat_answered(edit);
+    }
+
+    /// The answer to what was sent last, perhaps a while ago.
+    pub(crate) fn last_heartbeat_answered(&mut self, edit: impl FnOnce(&mut HeartbeatAnswer)) {
         let mut answer = HeartbeatAnswer {
             cp_epoch: epoch(1),
             now: self.now().wall,

@@ -20,7 +20,7 @@ fn numbered(number: u64, closure: &'static str) -> Release {
     release(format!("r{number}").leak(), number, closure)
 }
 
-fn holds(host: &Host, release: &Release) -> bool {
+fn holds(host: &mut Host, release: &Release) -> bool {
     host.heartbeat().rollouts.contains_key(&release.id())
 }
 
@@ -117,9 +117,9 @@ fn a_rollout_that_is_going_on_or_unanswered_is_kept() {
             PostOutcome::Refused { seq: last_seq, reason: "no".to_owned(), last_seq },
         );
     }
-    assert!(holds(&host, &deferred), "it waits for its reboot");
-    assert!(holds(&host, &unanswered), "something of it has no answer");
-    assert!(!holds(&host, &numbered(3, "b")));
+    assert!(holds(&mut host, &deferred), "it waits for its reboot");
+    assert!(holds(&mut host, &unanswered), "something of it has no answer");
+    assert!(!holds(&mut host, &numbered(3, "b")));
 }
 
 #[test]
@@ -141,9 +141,9 @@ fn what_is_probed_is_kept_however_old_it_is() {
         host.rolled_back(&next, Some(closure("a")));
         host.post_all();
     }
-    assert!(holds(&host, &first), "it runs, and is probed");
-    assert!(!holds(&host, &numbered(2, "b")));
-    assert!(holds(&host, &numbered(3, "c")));
+    assert!(holds(&mut host, &first), "it runs, and is probed");
+    assert!(!holds(&mut host, &numbered(2, "b")));
+    assert!(holds(&mut host, &numbered(3, "c")));
 }
 
 /// G2: however little is answered, what is held stays bounded.
@@ -159,8 +159,8 @@ fn g2_no_more_than_64_rollouts_are_held() {
         host.answer(&request, PostOutcome::Unavailable);
     }
     assert_eq!(host.heartbeat().rollouts.len(), 64);
-    assert!(holds(&host, &numbered(70, "a")) && holds(&host, &numbered(7, "a")));
-    assert!(!holds(&host, &numbered(6, "a")));
+    assert!(holds(&mut host, &numbered(70, "a")) && holds(&mut host, &numbered(7, "a")));
+    assert!(!holds(&mut host, &numbered(6, "a")));
 }
 
 /// G2: the oldest rejection goes when there are too many.

@@ -115,18 +115,18 @@ fn a_result_that_nobody_asked_for_is_no_result() {
 
 #[test]
 fn the_heartbeat_counts_the_probes_of_what_is_probed() {
-    let counts = |host: &Host| {
+    let counts = |host: &mut Host| {
         let ProbeCounts { pass, fail, unknown } = host.heartbeat().probes;
         (pass, fail, unknown)
     };
     let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
-    assert_eq!(counts(&host), (0, 0, 0));
+    assert_eq!(counts(&mut host), (0, 0, 0));
     host.soaks(&r1, 1);
-    assert_eq!(counts(&host), (0, 0, 2));
+    assert_eq!(counts(&mut host), (0, 0, 2));
     host.probe(&r1, "http", Pass);
-    assert_eq!(counts(&host), (1, 0, 1));
+    assert_eq!(counts(&mut host), (1, 0, 1));
     host.probe(&r1, "disk", Fail);
-    assert_eq!(counts(&host), (1, 1, 0));
+    assert_eq!(counts(&mut host), (1, 1, 0));
 }
 
 /// While a closure is being switched to, nothing is probed: also after a restart.

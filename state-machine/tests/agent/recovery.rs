@@ -142,16 +142,40 @@ fn g2_replay_and_new_journal_at_most_once_a_minute() {
     assert!(!replays(&mut host));
     host.advance(60);
     assert!(replays(&mut host));
-    let ids = |host: &Host| host.heartbeat().rollouts[&r1.id()].journal_id;
-    let mut seen = vec![ids(&host)];
+    let ids = |host: &mut Host| host.heartbeat().rollouts[&r1.id()].journal_id;
+    let mut seen = vec![ids(&mut host)];
     for (secs, opens) in [(0, true), (59, false), (1, true)] {
         host.post_all();
         host.advance(secs);
         let id = r1.id();
         host.heartbeat_answered(|answer| answer.new_journal = vec![id]);
-        assert_eq!(!seen.contains(&ids(&host)), opens, "{secs} s later");
-        seen.push(ids(&host));
+        assert_eq!(!seen.contains(&ids(&mut host)), opens, "{secs} s later");
+        seen.push(ids(&mut host));
     }
+}
+
+/// G2: a heartbeat is on its way when what it lacked is posted and answered. Its answer asks for that alone, and
+/// leaves the replay of this minute to a database that is wiped right after.
+#[test]
+fn g2_what_was_answered_after_the_heartbeat_uses_up_no_replay() {
+    let (mut host, r1) = (Host::new(), release("r1", 1, "a"));
+    host.soaks(&r1, 1);
+    host.probe(&r1, "http", ProbeOutcome::Pass);
+    let last = host.heartbeat().rollouts[&r1.id()].last_seq;
+    host.post_all();
+    let asks_for = |host: &mut Host, from: Seq| {
+        let id = r1.id();
+        host.last_heartbeat_answered(|answer| {
+            answer.replay.insert(id, from);
+        });
+    };
+    asks_for(&mut host, last);
+    assert_eq!(host.post(), None, "it has been answered");
+    host.heartbeat();
+    asks_for(&mut host, Seq(1));
+    let request = host.post().unwrap();
+    assert!(request.replay);
+    assert_eq!(seqs(&request), (1..=last.0).collect::<Vec<_>>());
 }
 
 /// G2: what other hosts have completed is passed on, within bounds.

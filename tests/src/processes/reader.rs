@@ -20,7 +20,9 @@ impl Reader {
 
     /// Reads at `url`.
     pub fn with(url: &str, security: Security) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        // A thread of its own, which sees that an idle connection was closed before that is asked on it again.
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
         let client = ApiClient::new(&Connection { url: url.parse().unwrap(), security }).unwrap();
         Self { runtime, client }
     }

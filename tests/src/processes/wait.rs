@@ -12,7 +12,20 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 ///
 /// # Panics
 /// When it does not come in time, with what was seen last.
-pub fn until<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Result<T, String>) -> T {
+pub fn until<T>(what: &str, patience: Duration, look: impl FnMut() -> Result<T, String>) -> T {
+    until_every(GLANCE, what, patience, look)
+}
+
+/// The same, looking less often: a look that asks for much would soon be told that it asks too often.
+///
+/// # Panics
+/// When it does not come in time, with what was seen last.
+pub fn until_every<T>(
+    pause: Duration,
+    what: &str,
+    patience: Duration,
+    mut look: impl FnMut() -> Result<T, String>,
+) -> T {
     let begun = Instant::now();
     loop {
         match look() {
@@ -20,7 +33,7 @@ pub fn until<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Result
             Err(instead) if begun.elapsed() > patience => {
                 panic!("waited {patience:?} for {what}: {instead}")
             }
-            Err(_) => std::thread::sleep(GLANCE),
+            Err(_) => std::thread::sleep(pause),
         }
     }
 }

@@ -65,7 +65,7 @@ impl Step<'_> {
         let host = self.host(at);
         host.owes_heartbeat = false;
         let current_closure = host.disk.running.clone();
-        let Some(agent) = &host.agent else { return };
+        let Some(agent) = &mut host.agent else { return };
         let heartbeat = Box::new(agent.heartbeat(
             now,
             HostFacts {
