@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::child::cpu_time;
 use super::memory::resident_bytes;
 use super::options::Options;
 use crate::processes::agents::Agents;
@@ -39,9 +40,10 @@ pub(super) fn measure(options: &Options) -> Result<()> {
     });
     let process = agents.id(&host);
     let time = Duration::from_secs(if options.quick { 2 } else { 180 });
-    let before = core_time(process)?;
+    let cpu_time = || cpu_time(process).context("the agent's time on a core");
+    let before = cpu_time()?;
     std::thread::sleep(time);
-    let spent = core_time(process)?.saturating_sub(before);
+    let spent = cpu_time()?.saturating_sub(before);
     agents.expect_running();
     println!(
         "P9 resident_mb={:.1} core_percent={:.3} program_mb={:.1} secs={} target=15MB,0.1%,12MB",
@@ -53,16 +55,6 @@ pub(super) fn measure(options: &Options) -> Result<()> {
     drop(agents);
     control_plane.stop();
     Ok(())
-}
-
-/// The time a process has spent on a core, with that of its threads that have ended, in steps of a hundredth of a second.
-fn core_time(process: u32) -> Result<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The name of the program stands in parentheses, and may have any character in it.
-    let (_, fields) = stat.rsplit_once(')').context("a name in parentheses")?;
-    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
-    let ticks: u64 = ticks.sum::<Result<u64, _>>()?;
-    Ok(Duration::from_millis(10) * u32::try_from(ticks)?)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
