@@ -77,7 +77,7 @@ in
         StateDirectoryMode = "0700";
         Restart = "always";
         RestartSec = 1;
-        RestartPreventExitStatus = "2 5";
+        RestartPreventExitStatus = 2;
         TimeoutStopSec = 30;
         LimitNOFILE = 16384;
         OOMScoreAdjust = -500;

@@ -4,6 +4,8 @@
 mod agent;
 mod attacks;
 mod control_plane;
+#[path = "../resources/deb.rs"]
+mod deb;
 mod lies;
 #[path = "../resources/machine.rs"]
 mod machine;
@@ -25,5 +27,6 @@ mod one_way;
 mod own_update;
 mod restart;
 mod rotation;
+mod service;
 mod signals;
 mod taken_over;

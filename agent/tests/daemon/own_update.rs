@@ -267,6 +267,28 @@ async fn a4_stopping_an_agent_on_trial_does_not_count_against_it() {
     assert_eq!(std::fs::read_to_string(this.program()).unwrap(), good("two"));
 }
 
+/// systemd tells all processes of a service to stop at once: the supervisor may learn of the agent's end and of the
+/// signal to itself in the same moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a4_stopped_in_the_moment_the_agent_ends_it_ends_as_the_agent_did() {
+    let mut this = Supervised::new().await;
+    let mut supervisor = this.supervisor.take().unwrap();
+    let pid = rustix::process::Pid::from_child(&supervisor);
+    let send = |pid, signal| rustix::process::kill_process(pid, signal).unwrap();
+    let children = format!("/proc/{0}/task/{0}/children", supervisor.id());
+    let agent = std::fs::read_to_string(children).unwrap();
+    let agent = agent.trim().parse().ok().and_then(rustix::process::Pid::from_raw).unwrap();
+    send(pid, rustix::process::Signal::STOP);
+    for process in [pid, agent] {
+        send(process, rustix::process::Signal::TERM);
+    }
+    let status = format!("/proc/{}/stat", agent.as_raw_nonzero());
+    this.until("the agent's end", |_| std::fs::read_to_string(&status).unwrap().contains(") Z "))
+        .await;
+    send(pid, rustix::process::Signal::CONT);
+    assert_eq!(supervisor.wait().unwrap().code(), Some(0));
+}
+
 /// Killed at any point of its update, the host comes to the same end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a4_killed_in_the_middle_of_its_own_update_it_comes_to_the_same_end() {

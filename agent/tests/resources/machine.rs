@@ -16,6 +16,20 @@ pub(crate) struct Machine {
     nspawn: Child,
     pub(crate) leader: String,
     folder: PathBuf,
+    cgroups: Vec<PathBuf>,
+}
+
+/// New control groups of this name, in each hierarchy that systemd goes by.
+fn cgroups(name: &str) -> Vec<PathBuf> {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = [root.to_owned(), root.join("unified"), root.join("systemd")];
+    let is_one = |folder: &PathBuf| folder.join("cgroup.procs").exists();
+    let group = |folder: PathBuf| {
+        let group = folder.join(name);
+        std::fs::create_dir(&group).unwrap();
+        group
+    };
+    hierarchies.into_iter().filter(is_one).map(group).collect()
 }
 
 pub(crate) fn run(command: &mut Command) -> String {
@@ -39,6 +53,15 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 impl Machine {
     /// A folder in which `root` is the container's, and the container. `None`: not on this machine.
     pub(crate) fn boot(name: &str) -> Option<(TempDir, Self)> {
+        Self::boot_with(name, &["--private-network"])
+    }
+
+    /// The same, its loopback ours: what listens there is reached from within.
+    pub(crate) fn boot_on_our_network(name: &str) -> Option<(TempDir, Self)> {
+        Self::boot_with(name, &[])
+    }
+
+    fn boot_with(name: &str, network: &[&str]) -> Option<(TempDir, Self)> {
         let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/systemd-root");
         let can =
             rustix::process::geteuid().is_root() && base.join("usr/lib/systemd/systemd").exists();
@@ -62,16 +85,22 @@ impl Machine {
         run(Command::new("mount")
             .args(["-t", "overlay", "overlay", "-o", &options])
             .arg(path.join("root")));
-        let nspawn = Command::new("systemd-nspawn")
-            .args(["--register=no", "--keep-unit", "--private-network", "-q", "-b", "-M"])
-            .arg(format!("wg-{name}-{}", std::process::id()))
-            .arg("-D")
+        let unique = format!("wg-{name}-{}", std::process::id());
+        let cgroups = cgroups(&unique);
+        // What two systemds in one group kill is not always their own.
+        let enter = "while [ \"$1\" != -- ]; do echo 0 >\"$1/cgroup.procs\" || exit; shift; done; shift; exec \"$@\"";
+        let nspawn = Command::new("sh")
+            .args(["-c", enter, "sh"])
+            .args(&cgroups)
+            .args(["--", "systemd-nspawn", "--register=no", "--keep-unit", "-q", "-b"])
+            .args(network)
+            .args(["-M", &unique, "-D"])
             .arg(path.join("root"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let mut machine = Self { nspawn, leader: String::new(), folder: path };
+        let mut machine = Self { nspawn, leader: String::new(), folder: path, cgroups };
         // The first child of nspawn is not yet the one that becomes process 1.
         until("the bus", || {
             let children = std::fs::read_to_string(machine.children()).unwrap();
@@ -94,10 +123,16 @@ impl Machine {
         format!("unix:path=/proc/{}/root/run/dbus/system_bus_socket", self.leader)
     }
 
-    pub(crate) fn systemctl(&self, words: &[&str]) -> String {
+    /// A program in the container.
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["-t", &self.leader, "-a", "systemctl"]).args(words);
-        String::from_utf8(command.output().unwrap().stdout).unwrap()
+        command.args(["-t", &self.leader, "-a", program]);
+        command
+    }
+
+    pub(crate) fn systemctl(&self, words: &[&str]) -> String {
+        let output = self.command("systemctl").args(words).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
     }
 
     pub(crate) fn show(&self, unit: &str, property: &str) -> String {
@@ -115,6 +150,17 @@ impl Drop for Machine {
         }
         let _gone = self.nspawn.kill();
         let _gone = self.nspawn.wait();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let leader = Path::new("/proc").join(&self.leader);
+        while leader.exists() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        for group in &self.cgroups {
+            // Each is a folder, without any file that could be removed.
+            let mut rmdir = Command::new("find");
+            rmdir.arg(group).args(["-depth", "-type", "d", "-exec", "rmdir", "{}", "+"]);
+            let _not_empty = rmdir.stderr(Stdio::null()).status();
+        }
         for mounted in ["root", "layers"] {
             let _gone = Command::new("umount").arg("-l").arg(self.folder.join(mounted)).status();
         }

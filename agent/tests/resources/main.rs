@@ -8,6 +8,7 @@ mod accounts;
 mod cache;
 mod containers;
 mod crash;
+mod deb;
 mod disk_full;
 mod drift;
 mod engine;

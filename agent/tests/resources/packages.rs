@@ -8,35 +8,12 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use wavegate_agent::resources::drift::Correction;
-use wavegate_proto::ids::{ResourceId, Sha256Hash};
+use wavegate_proto::ids::ResourceId;
 use wavegate_proto::wire::resource::{Drift, Operation};
 
+use crate::deb::{self, Deb};
+use crate::machine::run;
 use crate::world::{World, complete, failure};
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// A package of one file that says its version; its entry in the list of the repository.
-fn build(folder: &Path, name: &str, version: &str, more: &str) -> String {
-    let tree = folder.join(format!("{name}-{version}"));
-    fs::create_dir_all(tree.join("DEBIAN")).unwrap();
-    fs::create_dir_all(tree.join("opt")).unwrap();
-    fs::write(tree.join("opt").join(name), version).unwrap();
-    let control = format!(
-        "Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: a test <a@test>\n{more}Description: x\n"
-    );
-    fs::write(tree.join("DEBIAN/control"), &control).unwrap();
-    let file = format!("{name}_{version}.deb");
-    run(Command::new("dpkg-deb")
-        .args(["--root-owner-group", "-b"])
-        .arg(&tree)
-        .arg(folder.join(&file)));
-    let bytes = fs::read(folder.join(&file)).unwrap();
-    let (size, hash) = (bytes.len(), Sha256Hash::of(&bytes));
-    format!("{control}Filename: ./{file}\nSize: {size}\nSHA256: {hash}\n\n")
-}
 
 fn host() -> Option<World> {
     if !rustix::process::geteuid().is_root() || !Path::new("/usr/bin/apt-get").exists() {
@@ -61,17 +38,22 @@ fn host() -> Option<World> {
     }
     fs::write(world.path("var/lib/dpkg/status"), "").unwrap();
     let repository = world.state().join("repository");
-    fs::create_dir_all(&repository).unwrap();
-    let needs = "Depends: wg-hello\n";
-    let list = [
-        build(&repository, "wg-hello", "1.0", ""),
-        build(&repository, "wg-hello", "2.0", ""),
-        build(&repository, "wg-user", "1.0", needs),
-        build(&repository, "wg-enemy", "1.0", "Conflicts: wg-hello\n"),
+    let hello = |version| Deb {
+        name: "wg-hello",
+        version,
+        more: "",
+        path: "/opt/wg-hello",
+        content: version,
+    };
+    let other = |name, more, path| Deb { name, version: "1.0", more, path, content: "1.0" };
+    let packages = [
+        hello("1.0"),
+        hello("2.0"),
+        other("wg-user", "Depends: wg-hello\n", "/opt/wg-user"),
+        other("wg-enemy", "Conflicts: wg-hello\n", "/opt/wg-enemy"),
     ];
-    fs::write(repository.join("Packages"), list.concat()).unwrap();
-    let source = format!("deb [trusted=yes] file:{} ./\n", repository.display());
-    fs::write(world.path("etc/apt/sources.list"), source).unwrap();
+    deb::repository(&repository, &packages);
+    fs::write(world.path("etc/apt/sources.list"), deb::source(&repository)).unwrap();
     Some(world)
 }
 

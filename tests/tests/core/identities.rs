@@ -54,8 +54,12 @@ impl Cp {
     /// A heartbeat whose clock is so many seconds ahead.
     fn heartbeat_ahead(&mut self, host: &str, secs: u64) {
         let wall = self.now().wall.plus_secs(secs);
-        let heartbeat: Box<Heartbeat> = Box::new(self.host(host).heartbeat(wall));
-        let host = name(host);
+        let heartbeat = self.host(host).heartbeat(wall);
+        self.heartbeat_as(host, heartbeat);
+    }
+
+    fn heartbeat_as(&mut self, host: &str, heartbeat: Heartbeat) {
+        let (host, heartbeat) = (name(host), Box::new(heartbeat));
         let send = |reply| Input::Heartbeat { host, heartbeat, cert_expires_at: None, reply };
         assert!(matches!(self.send(send), Some(Answer::Heartbeat(_))));
     }
@@ -191,4 +195,20 @@ fn what_runs_out_is_in_the_status() {
     assert!(left > 0);
     cp.skip_time(minutes(10));
     assert_eq!(cp.status().expiries[0].left_secs, left - 600);
+}
+
+#[test]
+fn an_agent_that_was_updated_is_shown_with_its_new_version() {
+    let mut cp = Cp::with(&[patient(release("r1", "one", &[2]))]);
+    let endless = "9".repeat(100);
+    for (version, shown) in [("0.1.0", "0.1.0"), ("0.2.0", "0.2.0"), (&endless, &endless[..64])] {
+        let at = cp.now().wall;
+        let ordinary = cp.host("host-01").heartbeat(at);
+        cp.heartbeat_as("host-01", Heartbeat { agent_version: version.to_owned(), ..ordinary });
+        assert_eq!(cp.host_document("host-01").agent_version.as_deref(), Some(shown));
+        cp.skip_time(minutes(1));
+        cp.tick();
+        cp.restart();
+        assert_eq!(cp.host_document("host-01").agent_version.as_deref(), Some(shown), "kept");
+    }
 }
