@@ -13,7 +13,7 @@ use wavegate_proto::record::HostState;
 use super::agent::Host;
 use super::control_plane::World;
 use super::deb::{self, Deb};
-use super::machine::{Machine, run, until};
+use super::machine::{Machine, Network, run, until};
 use super::release::{Release, Signed};
 
 const UNIT: &str = "wavegate-agent.service";
@@ -38,7 +38,8 @@ fn packaging(name: &str) -> PathBuf {
 impl Installed {
     /// As docs/operations.md has it; `None`: not on this machine.
     async fn new(name: &str) -> Option<Self> {
-        let (folder, machine) = Machine::boot_on_our_network(name)?;
+        // With our loopback, where the control plane listens.
+        let (folder, machine) = Machine::boot(name, Network(None))?;
         let this = Self { host: Host::new().await, machine, folder };
         let become_it = "exec /opt/wavegate-agent \"$@\"";
         let contents = [

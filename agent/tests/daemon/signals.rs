@@ -8,7 +8,7 @@ use wavegate_agent::config::Settings;
 
 use super::agent::Host;
 use super::control_plane::World;
-use super::machine::Machine;
+use super::machine::{Machine, Network};
 use super::release::{Release, Signed};
 
 const HOURS: Duration = Duration::from_secs(6 * 3600);
@@ -108,7 +108,7 @@ fn start_without_inotify(host: &Host) -> Option<Child> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unit_stopped_by_hand_is_started_within_seconds() {
-    let Some((folder, machine)) = Machine::boot("stopped") else { return };
+    let Some((folder, machine)) = Machine::boot("stopped", Network::ITS_OWN) else { return };
     let host = Host::new().await;
     let agent = host.start_with(Settings {
         drift_interval: HOURS,

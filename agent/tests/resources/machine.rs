@@ -19,6 +19,14 @@ pub(crate) struct Machine {
     cgroups: Vec<PathBuf>,
 }
 
+/// What the container sees of the network, as an option of `systemd-nspawn`.
+#[derive(Clone, Copy)]
+pub(crate) struct Network(pub(crate) Option<&'static str>);
+
+impl Network {
+    pub(crate) const ITS_OWN: Self = Self(Some("--private-network"));
+}
+
 /// New control groups of this name, in each hierarchy that systemd goes by.
 fn cgroups(name: &str) -> Vec<PathBuf> {
     let root = Path::new("/sys/fs/cgroup");
@@ -52,16 +60,7 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 impl Machine {
     /// A folder in which `root` is the container's, and the container. `None`: not on this machine.
-    pub(crate) fn boot(name: &str) -> Option<(TempDir, Self)> {
-        Self::boot_with(name, &["--private-network"])
-    }
-
-    /// The same, its loopback ours: what listens there is reached from within.
-    pub(crate) fn boot_on_our_network(name: &str) -> Option<(TempDir, Self)> {
-        Self::boot_with(name, &[])
-    }
-
-    fn boot_with(name: &str, network: &[&str]) -> Option<(TempDir, Self)> {
+    pub(crate) fn boot(name: &str, network: Network) -> Option<(TempDir, Self)> {
         let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/systemd-root");
         let can =
             rustix::process::geteuid().is_root() && base.join("usr/lib/systemd/systemd").exists();
@@ -93,7 +92,7 @@ impl Machine {
             .args(["-c", enter, "sh"])
             .args(&cgroups)
             .args(["--", "systemd-nspawn", "--register=no", "--keep-unit", "-q", "-b"])
-            .args(network)
+            .args(network.0)
             .args(["-M", &unique, "-D"])
             .arg(path.join("root"))
             .stdin(Stdio::null())

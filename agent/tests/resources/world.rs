@@ -24,7 +24,7 @@ use wavegate_proto::ids::{BlobId, ClosureId, ResourceId};
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::resource::{ResourceState, ResourceStatus};
 
-use crate::machine::Machine;
+use crate::machine::{Machine, Network};
 
 /// Cuts the power, lets single steps fail, and turns the clock.
 #[derive(Debug, Default)]
@@ -115,7 +115,7 @@ impl World {
 
     /// A host whose root is that of a container with a systemd, and the container. `None`: not on this machine.
     pub(crate) fn boot(name: &str) -> Option<(Self, Machine)> {
-        let (folder, machine) = Machine::boot(name)?;
+        let (folder, machine) = Machine::boot(name, Network::ITS_OWN)?;
         Some((Self::in_folder(folder).restart_with_systemd(&machine.bus()), machine))
     }
 

@@ -7,6 +7,7 @@
 
 pub mod boots;
 pub mod budget;
+pub mod by_name;
 pub mod channel;
 pub mod host;
 pub mod liveness;
@@ -30,6 +31,7 @@ use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::operator::QuarantineDocument;
 
 use budget::Budget;
+use by_name::ByName;
 use channel::Channel;
 use host::Host;
 use placement::Placement;
@@ -52,7 +54,7 @@ pub struct Fleet {
     /// The channels of the adopted release that have hosts.
     pub channels: BTreeMap<ChannelName, Channel>,
     /// Every host of the adopted release, and those that older rollouts still name.
-    pub hosts: BTreeMap<HostName, Host>,
+    pub hosts: ByName<Host>,
     /// Every rollout that is not pruned.
     pub rollouts: BTreeMap<RolloutId, Rollout>,
     /// Closures that are not dispatched on a channel any more.
@@ -117,7 +119,7 @@ impl Fleet {
             newer_release: None,
             untrusted: None,
             channels: BTreeMap::new(),
-            hosts: BTreeMap::new(),
+            hosts: ByName::default(),
             rollouts: BTreeMap::new(),
             quarantines: BTreeMap::new(),
             budgets: BTreeMap::new(),

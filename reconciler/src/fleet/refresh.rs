@@ -209,7 +209,7 @@ impl Fleet {
 
     /// Adds a host, or finds it.
     pub fn host_entry(&mut self, name: &HostName, known_since: Mono) -> &mut Host {
-        self.hosts.entry(name.clone()).or_insert_with(|| Host::new(known_since))
+        self.hosts.get_or_insert_with(name, || Host::new(known_since))
     }
 }
 

@@ -12,6 +12,7 @@ use wavegate_proto::time::{Mono, Timestamp};
 use wavegate_proto::wire::operator::{Halt, MarkBy, Outcome, RolloutMark, RolloutState};
 use wavegate_state_machine::rollout::RolloutTally;
 
+use super::by_name::ByName;
 use super::by_wave::HostsByWave;
 use super::placement::{HeldSince, HostClass, Placement};
 use super::tally::WaveTally;
@@ -50,7 +51,7 @@ pub struct Rollout {
     /// Gates that hold a whole wave.
     pub held: BTreeMap<WaveIndex, HeldSince>,
     /// Its hosts. Change them through [`super::Fleet::change`] only.
-    pub placements: BTreeMap<HostName, Placement>,
+    pub placements: ByName<Placement>,
     /// Its waves, by index.
     pub(super) waves: Vec<WaveTally>,
     /// Hosts that may be dispatched, by wave.
@@ -113,7 +114,7 @@ impl Rollout {
             approvals: BTreeMap::new(),
             recent_dispatches: VecDeque::new(),
             held: BTreeMap::new(),
-            placements: BTreeMap::new(),
+            placements: ByName::default(),
             waves: vec![WaveTally::default(); manifest.header.policy.waves.len()],
             candidates: HostsByWave::default(),
             quiet: BTreeSet::new(),
