@@ -77,7 +77,7 @@ fn approvals_and_cleared_quarantines_are_asked_for_again() {
 /// A host that was away while a rollout was paused and resumed brings back the pause; another knows better.
 #[test]
 fn g11_the_newest_account_of_a_mark_wins_whoever_reports_first() {
-    for first in ["host-01", "host-02"] {
+    for (first, last) in [("host-01", "host-02"), ("host-02", "host-01")] {
         let mut cp = Cp::with(&[patient(release("r1", "good", &[1, 2]))]);
         cp.pause(R1);
         cp.everybody_reports();
@@ -85,10 +85,11 @@ fn g11_the_newest_account_of_a_mark_wins_whoever_reports_first() {
         cp.resume(R1);
         cp.everybody_reports();
         cp.wipe();
-        cp.report(first);
         cp.host("host-01").silent = false;
-        cp.everybody_reports();
+        cp.report(first);
+        cp.report(last);
         assert_eq!(cp.rollout(R1).mark, None, "{first} first");
+        cp.everybody_reports();
         assert_eq!(cp.dispatched(), ["host-01"], "{first} first");
     }
 }
