@@ -160,15 +160,16 @@ async fn a4_as_a_service_it_is_updated_by_its_package_and_comes_back_from_a_bad_
 async fn a4_a_service_that_is_killed_is_started_again_and_stops_in_order() {
     let Some(this) = Installed::new("killed").await else { return };
     // Its supervisor alone: systemd takes the agent that is left with it.
-    for (restarts, whom) in [("1", "main"), ("2", "all")] {
+    let restarts = || this.machine.show(UNIT, "NRestarts").parse::<u32>().unwrap();
+    for whom in ["main", "all"] {
+        let before = restarts();
         this.machine.systemctl(&["kill", "--signal=KILL", "--kill-whom", whom, UNIT]);
+        until("it is started again", || (restarts() > before).then_some(()));
         this.until_another_heartbeat().await;
-        assert_eq!(this.machine.show(UNIT, "NRestarts"), restarts, "{}", this.journal());
     }
     this.machine.systemctl(&["stop", UNIT]);
     let ended = ["Result", "ExecMainStatus"].map(|property| this.machine.show(UNIT, property));
     assert_eq!(ended, ["success", "0"], "{}", this.journal());
-    assert_eq!(this.starts(), ["1.0", "1.0", "1.0"]);
 }
 
 /// An agent whose supervisor was killed holds the state folder for as long as it lives: the service waits for it.

@@ -34,7 +34,7 @@ fn cgroups(name: &str) -> Vec<PathBuf> {
     let is_one = |folder: &PathBuf| folder.join("cgroup.procs").exists();
     let group = |folder: PathBuf| {
         let group = folder.join(name);
-        std::fs::create_dir(&group).unwrap();
+        std::fs::create_dir_all(&group).unwrap();
         group
     };
     hierarchies.into_iter().filter(is_one).map(group).collect()
