@@ -108,7 +108,9 @@ impl Order {
                 if secs < range.end {
                     return once(range.start, Verb::Pause(rollout_id.clone()));
                 }
-                let paused = is_marked(rollout, RolloutMark::Paused) && is_open(rollout);
+                // One that has become terminal meanwhile holds those that come late.
+                let serves = is_open(rollout) || rollout.state == RolloutState::Terminal;
+                let paused = is_marked(rollout, RolloutMark::Paused) && serves;
                 let (rollout_id, clear_quarantine) = (rollout_id.clone(), false);
                 paused.then_some(Verb::Resume { rollout_id, clear_quarantine })
             }

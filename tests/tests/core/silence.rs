@@ -24,6 +24,26 @@ fn an_offline_host_is_held_skipped_and_dispatched_when_it_returns() {
     assert_eq!(cp.rollout_state("stable@r1"), RolloutState::Terminal);
 }
 
+/// The pause came before the others were done, and holds who comes after: a person can still end it. Found by seed
+/// 704968 of the simulator's stories.
+#[test]
+fn a_rollout_that_was_paused_before_it_became_terminal_is_resumed_for_a_late_host() {
+    let mut cp = Cp::with(&[release("r1", "one", &[3])]);
+    cp.goes_silent("host-03");
+    cp.converge("host-01");
+    cp.ack("host-02");
+    cp.activate("host-02");
+    cp.pause("stable@r1");
+    cp.settle("host-02");
+    cp.advance(hours(25));
+    assert_eq!(cp.rollout_state("stable@r1"), RolloutState::Terminal);
+    cp.returns("host-03");
+    assert!(cp.held_by("host-03").contains(&"rollout-paused".to_owned()));
+    cp.resume("stable@r1");
+    cp.converge("host-03");
+    assert_eq!(cp.rollout_state("stable@r1"), RolloutState::Terminal);
+}
+
 #[test]
 fn a_skipped_host_that_speaks_before_its_heartbeat_is_taken_in_again_all_the_same() {
     let mut cp = Cp::with(&[release("r1", "one", &[3])]);

@@ -172,8 +172,10 @@ impl Core {
     /// A rollout in which hosts may still be dispatched, now or once it is resumed.
     fn expect_unfinished(&self, id: &RolloutId) -> Result<&Rollout, Box<Problem>> {
         let rollout = self.expect_not_superseded(id)?;
-        // A terminal rollout that a late host has halted can be resumed for those that come after.
-        if rollout.state == RolloutState::Terminal && rollout.halt.is_none() {
+        // A terminal rollout that a late host has halted, or that was paused before it became terminal, can be
+        // resumed for those that come after.
+        let holds_late_hosts = rollout.halt.is_some() || rollout.mark.is_some();
+        if rollout.state == RolloutState::Terminal && !holds_late_hosts {
             return Err(refuse(ProblemCode::RolloutFinished, format!("{id} is terminal")));
         }
         if rollout.mark.as_ref().is_some_and(|mark| mark.mark == RolloutMark::Aborted) {
