@@ -34,6 +34,13 @@ fn bad(name: &str, does: &str) -> String {
     format!("#!/bin/sh\necho {name} >> \"$STATE_DIRECTORY/../starts\"\n{does}\nexit 1\n")
 }
 
+/// The process that the supervisor waits for.
+fn agent_of(supervisor: &Child) -> rustix::process::Pid {
+    let children = format!("/proc/{0}/task/{0}/children", supervisor.id());
+    let agent = std::fs::read_to_string(children).unwrap();
+    agent.trim().parse().ok().and_then(rustix::process::Pid::from_raw).unwrap()
+}
+
 impl Supervised {
     /// Installed by hand, as the first agent of every host is.
     async fn new() -> Self {
@@ -259,9 +266,7 @@ async fn a4_stopping_an_agent_on_trial_does_not_count_against_it() {
     assert_eq!(this.starts(), ["one", "two", "two", "two", "two", "two", "two"]);
     // A crash of one that has proved itself is passed on to systemd.
     let mut supervisor = this.supervisor.take().unwrap();
-    let children = format!("/proc/{0}/task/{0}/children", supervisor.id());
-    let agent = std::fs::read_to_string(children).unwrap();
-    let agent = agent.trim().parse().ok().and_then(rustix::process::Pid::from_raw).unwrap();
+    let agent = agent_of(&supervisor);
     rustix::process::kill_process(agent, rustix::process::Signal::KILL).unwrap();
     assert_eq!(supervisor.wait().unwrap().code(), Some(137));
     assert_eq!(std::fs::read_to_string(this.program()).unwrap(), good("two"));
@@ -275,9 +280,7 @@ async fn a4_stopped_in_the_moment_the_agent_ends_it_ends_as_the_agent_did() {
     let mut supervisor = this.supervisor.take().unwrap();
     let pid = rustix::process::Pid::from_child(&supervisor);
     let send = |pid, signal| rustix::process::kill_process(pid, signal).unwrap();
-    let children = format!("/proc/{0}/task/{0}/children", supervisor.id());
-    let agent = std::fs::read_to_string(children).unwrap();
-    let agent = agent.trim().parse().ok().and_then(rustix::process::Pid::from_raw).unwrap();
+    let agent = agent_of(&supervisor);
     send(pid, rustix::process::Signal::STOP);
     for process in [pid, agent] {
         send(process, rustix::process::Signal::TERM);

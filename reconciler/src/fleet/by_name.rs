@@ -3,7 +3,6 @@
 //! A `BTreeMap` keeps its values in its nodes, eleven in each, and leaves the nodes half empty when keys come in
 //! order, as those of a release do. What is kept for a host is near a kilobyte, so it stands behind a pointer here.
 
-use std::borrow::Borrow;
 use std::collections::{BTreeMap, btree_map};
 use std::iter::Map;
 use std::ops::Index;
@@ -28,18 +27,12 @@ pub type Iter<'a, T> = Map<
 
 impl<T> ByName<T> {
     /// What is kept for a host.
-    pub fn get<Q: Ord + ?Sized>(&self, host: &Q) -> Option<&T>
-    where
-        HostName: Borrow<Q>,
-    {
+    pub fn get(&self, host: &HostName) -> Option<&T> {
         self.0.get(host).map(AsRef::as_ref)
     }
 
     /// The same, to be changed.
-    pub fn get_mut<Q: Ord + ?Sized>(&mut self, host: &Q) -> Option<&mut T>
-    where
-        HostName: Borrow<Q>,
-    {
+    pub fn get_mut(&mut self, host: &HostName) -> Option<&mut T> {
         self.0.get_mut(host).map(AsMut::as_mut)
     }
 
@@ -49,10 +42,7 @@ impl<T> ByName<T> {
     }
 
     /// Whether anything is kept for a host.
-    pub fn contains_key<Q: Ord + ?Sized>(&self, host: &Q) -> bool
-    where
-        HostName: Borrow<Q>,
-    {
+    pub fn contains_key(&self, host: &HostName) -> bool {
         self.0.contains_key(host)
     }
 
@@ -84,7 +74,7 @@ impl<T> ByName<T> {
     }
 
     /// What is kept, by the hosts' names.
-    pub fn values(&self) -> impl DoubleEndedIterator<Item = &T> + ExactSizeIterator {
+    pub fn values(&self) -> impl Iterator<Item = &T> {
         self.0.values().map(AsRef::as_ref)
     }
 
@@ -108,13 +98,10 @@ impl<'a, T> IntoIterator for &'a ByName<T> {
     }
 }
 
-impl<Q: Ord + ?Sized, T> Index<&Q> for ByName<T>
-where
-    HostName: Borrow<Q>,
-{
+impl<T> Index<&HostName> for ByName<T> {
     type Output = T;
 
-    fn index(&self, host: &Q) -> &T {
+    fn index(&self, host: &HostName) -> &T {
         &self.0[host]
     }
 }
