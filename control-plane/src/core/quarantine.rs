@@ -109,7 +109,7 @@ impl Core {
         let (wave, closure) = (entry.wave, &entry.closure);
         let key = (rollout_id.channel.clone(), closure.clone());
         let mut hosts: BTreeSet<&HostName> = self.rejections.get(&key)?.iter().collect();
-        hosts.retain(|host| rollout.placements.get(*host).is_some_and(|p| p.entry.wave == wave));
+        hosts.retain(|host| rollout.placements.get(host).is_some_and(|p| p.entry.wave == wave));
         let failed = rollout.placements.iter().filter(|(_, p)| {
             p.entry.wave == wave
                 && p.entry.closure == *closure
