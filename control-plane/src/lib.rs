@@ -27,6 +27,7 @@ pub mod clock;
 pub mod config;
 pub mod echo_key;
 pub mod exit;
+mod heap;
 mod key_file;
 pub mod trust;
 

@@ -349,8 +349,13 @@ impl Core {
         let id = rollout.id.clone();
         self.fleet.add_rollout(rollout);
         self.save_rollout(&id, log_seq);
+        // All places, then all rows: what lives and what is soon written lie apart in memory, and what is written
+        // can be given back.
         for entry in hosts {
-            self.place_host(now, &id, entry.clone(), log_seq);
+            self.enter_host(now, &id, entry.clone());
+        }
+        for entry in hosts {
+            self.save_placement(&id, &entry.host, log_seq);
         }
     }
 
@@ -363,10 +368,15 @@ impl Core {
         log_seq: LogSeq,
     ) {
         let host = entry.host.clone();
+        self.enter_host(now, id, entry);
+        self.save_placement(id, &host, log_seq);
+    }
+
+    fn enter_host(&mut self, now: Now, id: &RolloutId, entry: HostEntry) {
+        let host = entry.host.clone();
         let (wave, closure) = (entry.wave, entry.closure.clone());
         let record = HostRecord::pending(id.clone(), host.clone(), wave, closure, now.wall);
         self.fleet.add_placement(id, &host, Placement::new(entry, record));
-        self.save_placement(id, &host, log_seq);
     }
 
     /// After the first release of this process is loaded: whom to wait for, and for how long.

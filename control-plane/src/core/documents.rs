@@ -183,7 +183,7 @@ impl Core {
             state_since: record.map(|r| r.state_since),
             probes: record.map(|r| r.probes.clone()).unwrap_or_default(),
             resources: live.resources,
-            hold: host.hold.clone().filter(|hold| hold.stands_at(now.wall)),
+            hold: host.hold.as_deref().cloned().filter(|hold| hold.stands_at(now.wall)),
             cert_expires_at: live.cert_expires_at,
             clock_skew_secs: live.clock_skew_secs,
             parked: live.boots.cloned().map(|cloned| Parked {
@@ -191,7 +191,7 @@ impl Core {
                 since: cloned.since,
                 boots: cloned.boots.to_vec(),
             }),
-            provider: host.provider.clone(),
+            provider: host.provider.as_deref().cloned(),
         }
     }
 

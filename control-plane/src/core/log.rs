@@ -176,7 +176,7 @@ fn marks(placement: &Placement) -> PlacementMarks {
     PlacementMarks {
         issued: placement.issued,
         skip: placement.skip,
-        skip_by: placement.skip_by.clone(),
+        skip_by: placement.skip_by.as_deref().cloned(),
         skip_version: placement.skip_version,
         retried: placement.retried,
         forgiven: placement.forgiven,

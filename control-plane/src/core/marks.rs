@@ -35,7 +35,7 @@ impl Core {
         let records = self.fleet.records(name);
         let versions = records.map(|(rollout, p)| rollout.mark_version.max(p.skip_version));
         let changed_in = versions.max().unwrap_or(0).max(host.hold_version);
-        (kept < changed_in).then(|| self.share_of(name, host.hold.clone()))
+        (kept < changed_in).then(|| self.share_of(name, host.hold.as_deref().cloned()))
     }
 
     fn share_of(&self, name: &HostName, hold: Option<Hold>) -> Marks {
@@ -45,7 +45,7 @@ impl Core {
                 mark: rollout.mark.as_ref().map(|mark| mark.mark),
                 mark_by: rollout.mark.as_ref().map(|mark| mark.by.clone()),
                 skipped: left_out,
-                skipped_by: placement.skip_by.clone().filter(|_| left_out),
+                skipped_by: placement.skip_by.as_deref().cloned().filter(|_| left_out),
             };
             (marks != RolloutMarks::default()).then(|| (rollout.id.clone(), marks))
         };
@@ -154,7 +154,9 @@ impl Core {
             HostState::Pending | HostState::Failed | HostState::Reverted
         );
         let left_out = placement.skip == Some(SkipReason::Operator);
-        let Some(by) = placement.skip_by.clone().filter(|_| left_out && told && settled) else {
+        let Some(by) =
+            placement.skip_by.as_deref().cloned().filter(|_| left_out && told && settled)
+        else {
             return;
         };
         let cause = Some(SkipReason::Operator);
@@ -166,7 +168,8 @@ impl Core {
 
     fn restore_hold(&mut self, now: Now, name: &HostName, hold: Option<Hold>, version: u64) {
         let Some(hold) = hold.filter(|hold| hold.stands_at(now.wall)) else { return };
-        let is_new = |host: &Host| host.hold_version < version && host.hold.as_ref() != Some(&hold);
+        let is_new =
+            |host: &Host| host.hold_version < version && host.hold.as_deref() != Some(&hold);
         if !self.fleet.hosts.get(name).is_some_and(is_new) {
             return;
         }
@@ -215,7 +218,7 @@ impl Core {
         log_seq: LogSeq,
     ) {
         if let Some(host) = self.fleet.hosts.get_mut(name) {
-            host.hold = hold.clone();
+            host.hold = hold.clone().map(Box::new);
             host.hold_version = version;
         }
         let content = MarkContent::Hold(name.clone(), hold);
@@ -232,7 +235,7 @@ impl Core {
     ) {
         self.fleet.change(&place.0, &place.1, |placement| {
             placement.skip = Some(SkipReason::Operator);
-            placement.skip_by = Some(by);
+            placement.skip_by = Some(Box::new(by));
             placement.skip_version = version;
         });
         self.save_placement(&place.0, &place.1, log_seq);
@@ -254,7 +257,7 @@ impl Core {
             }
             MarkContent::Hold(name, hold) => {
                 let host = self.fleet.host_entry(&name, now.mono);
-                host.hold = hold;
+                host.hold = hold.map(Box::new);
                 host.hold_version = row.version;
             }
         }

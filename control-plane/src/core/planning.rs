@@ -116,7 +116,7 @@ impl Core {
         let at = skipped.by.as_ref().map_or(now.wall, |by| by.at);
         self.fleet.change(&place.0, &place.1, |placement| {
             placement.skip = skipped.cause;
-            placement.skip_by = skipped.by;
+            placement.skip_by = skipped.by.map(Box::new);
             placement.skip_version = skipped.version.unwrap_or(placement.skip_version);
             // Refused for a record in flight: then the mark alone stands.
             let _ = apply_fact(&mut placement.record, fact, at);
@@ -143,7 +143,7 @@ impl Core {
     fn note_held(&mut self, now: Now, held: Held) {
         let Some(rollout) = self.fleet.rollouts.get_mut(&held.rollout_id) else { return };
         let before = match &held.host {
-            Some(host) => rollout.placements.get(host).and_then(|p| p.held.as_ref()),
+            Some(host) => rollout.placements.get(host).and_then(|p| p.held.as_deref()),
             None => rollout.held.get(&held.wave),
         };
         let same = before.filter(|before| before.hold.code() == held.hold.code());
@@ -155,7 +155,7 @@ impl Core {
         match &held.host {
             Some(host) => {
                 if let Some(placement) = rollout.placements.get_mut(host) {
-                    placement.held = Some(held_since);
+                    placement.held = Some(Box::new(held_since));
                 }
             }
             None => drop(rollout.held.insert(held.wave, held_since)),

@@ -42,7 +42,7 @@ impl Core {
         sync: ProviderSync,
         by: PersonName,
     ) -> Result<(), Box<Problem>> {
-        let known = self.expect_host(host)?.provider.as_ref();
+        let known = self.expect_host(host)?.provider.as_deref();
         let known_id = known.and_then(|known| known.provider_id.clone());
         let said = ProviderChanged {
             provider_id: sync.provider_id.or(known_id),
@@ -79,7 +79,7 @@ impl Core {
         let row =
             ProviderRow { host: host.clone(), provider_id, provider_state, actor, since, log_seq };
         if let Some(known) = self.fleet.hosts.get_mut(host) {
-            known.provider = Some(provider(row.clone()));
+            known.provider = Some(Box::new(provider(row.clone())));
         }
         self.write(Write::Provider(row));
     }
@@ -104,7 +104,7 @@ impl Core {
             let last_sync = synced.get(&row.host).copied().unwrap_or(row.since).max(row.since);
             let host = row.host.clone();
             let told = Provider { last_sync, ..provider(row) };
-            self.fleet.host_entry(&host, now.mono).provider = Some(told);
+            self.fleet.host_entry(&host, now.mono).provider = Some(Box::new(told));
         }
     }
 }

@@ -161,7 +161,7 @@ impl Core {
         placement.journal = row.journal;
         placement.issued = row.marks.issued;
         placement.skip = row.marks.skip;
-        placement.skip_by = row.marks.skip_by;
+        placement.skip_by = row.marks.skip_by.map(Box::new);
         placement.skip_version = row.marks.skip_version;
         placement.retried = row.marks.retried;
         placement.forgiven = row.marks.forgiven;

@@ -110,7 +110,7 @@ impl Record {
     }
 
     fn gate(&mut self, fleet: &Fleet, id: &RolloutId, host: &HostName) {
-        let held = fleet.placement(id, host).and_then(|placement| placement.held.as_ref());
+        let held = fleet.placement(id, host).and_then(|placement| placement.held.as_deref());
         if let Some(held) = held
             && let Hold::BudgetUsedUp { budget, .. } = &held.hold
         {

@@ -29,7 +29,7 @@ pub(super) fn stored(
         log_end: tail,
         release: rows(connection, "releases", RELEASE, release)?.pop(),
         rollouts: rows(connection, "rollouts", ROLLOUTS, rollout)?,
-        host_rollouts: rows(connection, "host_rollouts", HOST_ROLLOUTS, host_rollout)?,
+        host_rollouts: host_rollouts(connection)?,
         quarantines: rows(connection, "quarantines", QUARANTINES, quarantine)?,
         marks: rows(connection, "marks", MARKS, mark)?,
         marks_version: marks_version(connection)?,
@@ -61,7 +61,7 @@ fn rows<T>(
     connection: &Connection,
     table: &'static str,
     sql: &str,
-    read: fn(&Columns<'_>) -> Result<T, StoreError>,
+    mut read: impl FnMut(&Columns<'_>) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
     let mut statement = connection.prepare(sql)?;
     let mut found = statement.query([])?;
@@ -119,6 +119,22 @@ fn rollout(columns: &Columns<'_>) -> Result<RolloutRow, StoreError> {
 
 const HOST_ROLLOUTS: &str = "SELECT entry, record, journal, marks, log_seq
     FROM host_rollouts ORDER BY rollout_id, host";
+
+/// A row for each host of the fleet: the names that a row repeats, or the one before has, are kept once.
+fn host_rollouts(connection: &Connection) -> Result<Vec<HostRolloutRow>, StoreError> {
+    let mut before: Option<RolloutId> = None;
+    rows(connection, "host_rollouts", HOST_ROLLOUTS, |columns| {
+        let mut row = host_rollout(columns)?;
+        let record = &mut row.record;
+        match &before {
+            Some(id) if *id == record.rollout_id => record.rollout_id = id.clone(),
+            Some(_) | None => before = Some(record.rollout_id.clone()),
+        }
+        record.channel = record.rollout_id.channel.clone();
+        record.host = row.entry.host.clone();
+        Ok(row)
+    })
+}
 
 fn host_rollout(columns: &Columns<'_>) -> Result<HostRolloutRow, StoreError> {
     Ok(HostRolloutRow {

@@ -60,7 +60,8 @@ fn settings(connection: &Connection) -> Result<(), StoreError> {
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 10_000, |_| Ok(()))?;
-    connection.pragma_update(None, "cache_size", -65_536)?;
+    // 16 MB: what is beyond is in the system's cache, a copy away, and not counted as the program's memory.
+    connection.pragma_update(None, "cache_size", -16_384)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     Ok(())

@@ -239,12 +239,13 @@ fn verify_rollouts(
     let mut rollouts = BTreeMap::new();
     for (channel, (verified, header_bytes, sig, hosts)) in headers {
         let HeaderParts { header, content_id, .. } = verified;
-        let (table, hosts) = HostsTable::read(hosts)?;
+        let (table, mut hosts) = HostsTable::read(hosts)?;
         let tree = MerkleTree::new(table.leaves());
         check_belongs_to_header(&hosts, &tree, &header)?;
         check_no_wave_is_empty(&hosts, &header)?;
         let expected = by_channel.remove(&channel).unwrap_or_default();
         check_hosts_match(&hosts, &expected, fleet)?;
+        share_names(&mut hosts, &expected);
         let signatures = sig.signatures;
         let rollout =
             ReleaseRollout { header, header_bytes, signatures, content_id, hosts, table, tree };
@@ -378,6 +379,13 @@ fn hosts_by_channel(fleet: &FleetDocument) -> BTreeMap<ChannelName, Vec<&HostNam
         channels.entry(host.channel.clone()).or_default().push(name);
     }
     channels
+}
+
+/// Both have the same names, in the same order: each is kept once.
+fn share_names(hosts: &mut [HostEntry], names: &[&HostName]) {
+    for (entry, name) in hosts.iter_mut().zip(names) {
+        entry.host.clone_from(name);
+    }
 }
 
 /// The table holds the channel's hosts, all of them, with the closures of the fleet document.

@@ -36,7 +36,7 @@ struct Boot {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Boots {
     heard: Vec<Boot>,
-    cloned: Option<Cloned>,
+    cloned: Option<Box<Cloned>>,
 }
 
 /// Two machines use one certificate.
@@ -63,7 +63,7 @@ impl Boots {
     /// Two machines, if that is what they are taken for.
     #[must_use]
     pub fn cloned(&self) -> Option<Cloned> {
-        self.cloned
+        self.cloned.as_deref().copied()
     }
 
     /// Takes a heartbeat of the boot `id`, whose machine has been up for `uptime_secs`.
@@ -82,11 +82,12 @@ impl Boots {
         if self.heard.len() > 1 {
             self.heard.remove(0);
         }
+        self.heard.reserve_exact(1);
         self.heard.push(Boot { id, heard: now, uptime_secs });
-        match (self.cloned, overlap) {
+        match (self.cloned(), overlap) {
             (None, Some(other)) => {
                 let cloned = Cloned { since: wall, boots: [other, id] };
-                self.cloned = Some(cloned);
+                self.cloned = Some(Box::new(cloned));
                 BootNews::Cloned(cloned)
             }
             (Some(_), _) if self.heard.len() < 2 => {

@@ -1,6 +1,6 @@
 //! One host of the fleet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use wavegate_proto::ids::{BlobId, BudgetId, ChannelName, ClosureId, JournalId, RolloutId, Seq};
 use wavegate_proto::time::Mono;
@@ -9,7 +9,7 @@ use wavegate_proto::wire::provider::Provider;
 
 use super::liveness::Liveness;
 
-/// One host of the fleet.
+/// One host of the fleet. What is empty for most hosts stands behind a pointer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Host {
     /// What the adopted release says of it; `None`: it is not in the fleet (any more).
@@ -19,15 +19,16 @@ pub struct Host {
     /// Since when it has been known to this process: silence is never counted from before.
     pub known_since: Mono,
     /// An operator's hold on it, expired or not.
-    pub hold: Option<Hold>,
+    pub hold: Option<Box<Hold>>,
     /// The version of the operators' marks in which that changed last.
     pub hold_version: u64,
     /// What its provider says of the machine: told to people, and decides nothing.
-    pub provider: Option<Provider>,
+    pub provider: Option<Box<Provider>>,
     /// What it was asked to send again.
     pub replays: BTreeMap<RolloutId, Replay>,
-    /// The rollouts that have a record of it, by their opening order.
-    pub rollouts: BTreeSet<(u64, RolloutId)>,
+    /// The rollouts that have a record of it, by their opening order. A list: they are few, and the smallest
+    /// node of a tree has room for eleven.
+    pub(super) rollouts: Vec<(u64, RolloutId)>,
     /// What it contributes to the fleet's counters, as of the last refresh.
     pub(super) contribution: Contribution,
 }
@@ -84,8 +85,22 @@ impl Host {
             hold_version: 0,
             provider: None,
             replays: BTreeMap::new(),
-            rollouts: BTreeSet::new(),
+            rollouts: Vec::new(),
             contribution: Contribution::default(),
         }
+    }
+
+    /// Notes that a rollout has a record of it.
+    pub(super) fn enter(&mut self, order: u64, rollout_id: &RolloutId) {
+        let place = (order, rollout_id.clone());
+        if let Err(position) = self.rollouts.binary_search(&place) {
+            self.rollouts.reserve_exact(1);
+            self.rollouts.insert(position, place);
+        }
+    }
+
+    /// Notes that a rollout has no record of it any more.
+    pub(super) fn leave(&mut self, rollout_id: &RolloutId) {
+        self.rollouts.retain(|(_, id)| id != rollout_id);
     }
 }

@@ -12,7 +12,8 @@ use wavegate_state_machine::host::JournalBook;
 use super::resource_book::ResourceBook;
 use crate::gates::Hold;
 
-/// One host's place in one rollout.
+/// One host's place in one rollout. What is empty for most hosts stands behind a pointer: there is one for
+/// each host of the fleet.
 #[derive(Debug, Clone)]
 pub struct Placement {
     /// What the signed plan says.
@@ -28,7 +29,7 @@ pub struct Placement {
     /// Why it is left out.
     pub skip: Option<SkipReason>,
     /// Who left it out, when that was a person.
-    pub skip_by: Option<MarkBy>,
+    pub skip_by: Option<Box<MarkBy>>,
     /// The version of the operators' marks in which that changed last.
     pub skip_version: u64,
     /// Whether an operator wanted it tried again, and it has not been yet.
@@ -50,7 +51,7 @@ pub struct Placement {
     /// When its record entered its state, as this process saw it.
     pub entered: Mono,
     /// The gate that held it when it was last looked at.
-    pub held: Option<HeldSince>,
+    pub held: Option<Box<HeldSince>>,
     /// How it counts in its wave, as of the last refresh; `None` before the first.
     pub(super) counted: Option<Counted>,
     /// When its silence is looked at, as the rollout has it; `None`: silence does not matter.

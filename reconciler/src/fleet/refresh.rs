@@ -41,7 +41,7 @@ impl Fleet {
         }
         rollout.placements.insert(host.clone(), placement);
         if let Some(host) = self.hosts.get_mut(host) {
-            host.rollouts.insert((order, rollout_id.clone()));
+            host.enter(order, rollout_id);
         }
         self.refresh(host);
     }
@@ -59,7 +59,7 @@ impl Fleet {
         for name in &untouched {
             rollout.forget(name);
             if let Some(host) = self.hosts.get_mut(name) {
-                host.rollouts.retain(|(_, id)| id != rollout_id);
+                host.leave(rollout_id);
             }
         }
         for name in &untouched {
@@ -74,7 +74,7 @@ impl Fleet {
         self.retire_budgets(rollout_id);
         for name in rollout.placements.keys() {
             let Some(host) = self.hosts.get_mut(name) else { continue };
-            host.rollouts.retain(|(_, id)| id != rollout_id);
+            host.leave(rollout_id);
             let unnamed = host.member.is_none() && host.rollouts.is_empty();
             self.refresh(name);
             if unnamed {

@@ -268,7 +268,7 @@ impl Rollout {
     /// What was noted to hold a host, or its whole wave, when it was last looked at.
     #[must_use]
     pub fn noted_hold<'a>(&'a self, placement: &'a Placement) -> Option<&'a HeldSince> {
-        placement.held.as_ref().or_else(|| self.held.get(&placement.entry.wave))
+        placement.held.as_deref().or_else(|| self.held.get(&placement.entry.wave))
     }
 
     /// The candidates of `wave` that do not wait for what holds the wave as a whole, by name.

@@ -347,7 +347,7 @@ impl Planned {
     /// itself.
     #[must_use]
     pub fn still_held(&self, fleet: &Fleet, rollout: &Rollout, host: &HostName) -> bool {
-        let noted = rollout.placements.get(host).and_then(|placement| placement.held.as_ref());
+        let noted = rollout.placements.get(host).and_then(|placement| placement.held.as_deref());
         let Some(Hold::BudgetUsedUp { budget, .. }) = noted.map(|noted| &noted.hold) else {
             return false;
         };

@@ -15,7 +15,7 @@ pub(super) fn check(candidate: &Candidate<'_>, _now: Now) -> Option<Hold> {
     }
     match candidate.placement.skip {
         Some(SkipReason::Operator) => {
-            return Some(Hold::Skipped { by: candidate.placement.skip_by.clone() });
+            return Some(Hold::Skipped { by: candidate.placement.skip_by.as_deref().cloned() });
         }
         Some(SkipReason::Removed | SkipReason::Revoked) => return Some(Hold::Revoked),
         Some(SkipReason::Offline) | None => {}

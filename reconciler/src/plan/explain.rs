@@ -48,7 +48,7 @@ pub fn explain(fleet: &Fleet, name: &HostName, now: Now) -> Option<Explanation> 
 }
 
 fn held_since(rollout: &Rollout, placement: &Placement, hold: &Hold) -> Option<Timestamp> {
-    let notes = [placement.held.as_ref(), rollout.held.get(&placement.entry.wave)];
+    let notes = [placement.held.as_deref(), rollout.held.get(&placement.entry.wave)];
     let mut notes = notes.into_iter().flatten();
     notes.find(|held| held.hold.code() == hold.code()).map(|held| held.since)
 }
@@ -95,7 +95,7 @@ fn standing(rollout: &Rollout, host: &Host, placement: &Placement, now: Now) -> 
     };
     let mut reasons = Vec::new();
     if placement.skip == Some(SkipReason::Operator) {
-        let hold = Hold::Skipped { by: placement.skip_by.clone() };
+        let hold = Hold::Skipped { by: placement.skip_by.as_deref().cloned() };
         reasons.push(Reason {
             since: hold.since(),
             ..reason(hold.code(), hold.kind(), hold.detail(), "the host goes on, or recovers")

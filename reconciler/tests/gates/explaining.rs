@@ -182,9 +182,9 @@ fn since_when_it_is_held_is_what_was_noted_of_that_gate() {
     scene.rollout(R1).held.insert(WaveIndex(0), note(halted(), 20));
     scene.rollout(R1).held.insert(WaveIndex(1), note(halted(), 30));
     assert_eq!(explained(&scene).1[0].since, Some(wall().plus_secs(20)), "its wave");
-    scene.edit(R1, "a", |p| p.held = Some(note(Hold::Frozen, 5)));
+    scene.edit(R1, "a", |p| p.held = Some(Box::new(note(Hold::Frozen, 5))));
     assert_eq!(explained(&scene).1[0].since, Some(wall().plus_secs(20)), "another gate's");
-    scene.edit(R1, "a", |p| p.held = Some(note(halted(), 10)));
+    scene.edit(R1, "a", |p| p.held = Some(Box::new(note(halted(), 10))));
     assert_eq!(explained(&scene).1[0].since, Some(wall().plus_secs(10)), "its own");
     let noted = |scene: &Scene| {
         let rollout = &scene.fleet.rollouts[&crate::spec::id(R1)];
@@ -195,7 +195,7 @@ fn since_when_it_is_held_is_what_was_noted_of_that_gate() {
     scene.edit(R1, "a", |p| {
         p.held = None;
         p.skip = Some(SkipReason::Operator);
-        p.skip_by = Some(by());
+        p.skip_by = Some(Box::new(by()));
     });
     assert_eq!(noted(&scene), Some(wall().plus_secs(20)));
     assert_eq!(explained(&scene).1[0].since, Some(wall()), "the skip's own");

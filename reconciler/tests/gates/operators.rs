@@ -23,7 +23,7 @@ fn held(until_secs: Option<u64>) -> Option<Hold> {
 }
 
 fn hold(scene: &mut Scene, until_secs: Option<u64>) {
-    scene.fleet.hosts.get_mut(&name("a")).unwrap().hold = held(until_secs);
+    scene.fleet.hosts.get_mut(&name("a")).unwrap().hold = held(until_secs).map(Box::new);
 }
 
 fn two_waves() -> Scene {

@@ -122,7 +122,8 @@ fn e12_a_budget_that_is_used_up_is_asked_once_a_plan() {
     for host in ["c", "d"] {
         let hold = noted.clone();
         scene.edit("stable@r1", host, |placement| {
-            placement.held = Some(wavegate_reconciler::fleet::placement::HeldSince { hold, since });
+            placement.held =
+                Some(Box::new(wavegate_reconciler::fleet::placement::HeldSince { hold, since }));
         });
     }
     assert_eq!(held(&scene), ["b"], "nothing has changed for the others");

@@ -95,7 +95,8 @@ fn e20_o2_hosts_that_a_person_must_look_at() {
     pending.edit("stable@r1", "a", |placement| {
         let hold = wavegate_reconciler::gates::Hold::RetriesUsedUp;
         let since = wall().plus_secs(3);
-        placement.held = Some(wavegate_reconciler::fleet::placement::HeldSince { hold, since });
+        placement.held =
+            Some(Box::new(wavegate_reconciler::fleet::placement::HeldSince { hold, since }));
     });
     assert_eq!(kinds(&pending), one("retries-used-up", ReasonKind::NeedsPerson));
     let mut lost = pair();

@@ -28,8 +28,9 @@ const MAX_REFUSED: usize = 1024;
 /// What is known of the journals of one record.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct JournalBook {
+    /// Behind a pointer: most records of a fleet have none yet.
     #[serde(default)]
-    open: Option<OpenJournal>,
+    open: Option<Box<OpenJournal>>,
     #[serde(default)]
     closed: ClosedJournals,
 }
@@ -129,10 +130,12 @@ impl JournalBook {
     /// The book as it is persisted.
     #[must_use]
     pub fn to_store(&self) -> Self {
-        let open = self.open.as_ref().map(|open| OpenJournal {
-            refused: open.refused.clone(),
-            recent: VecDeque::new(),
-            ..*open
+        let open = self.open.as_deref().map(|open| {
+            Box::new(OpenJournal {
+                refused: open.refused.clone(),
+                recent: VecDeque::new(),
+                ..*open
+            })
         });
         Self { open, closed: self.closed.clone() }
     }
@@ -222,13 +225,15 @@ impl JournalBook {
         if let Some(other) = self.open.take_if(|open| open.journal_id != id) {
             self.closed.push(other.journal_id);
         }
-        self.open.get_or_insert_with(|| OpenJournal {
-            journal_id: id,
-            last_seq: Seq(0),
-            head: Sha256Hash::default(),
-            head_if_accepted: None,
-            refused: BTreeMap::new(),
-            recent: VecDeque::new(),
+        self.open.get_or_insert_with(|| {
+            Box::new(OpenJournal {
+                journal_id: id,
+                last_seq: Seq(0),
+                head: Sha256Hash::default(),
+                head_if_accepted: None,
+                refused: BTreeMap::new(),
+                recent: VecDeque::new(),
+            })
         })
     }
 }

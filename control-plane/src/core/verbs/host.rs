@@ -153,7 +153,7 @@ impl Core {
             return Err(refuse(ProblemCode::BadRequest, detail));
         }
         self.expect_host(host)?;
-        let known = self.fleet.hosts.get(host).and_then(|known| known.hold.as_ref());
+        let known = self.fleet.hosts.get(host).and_then(|known| known.hold.as_deref());
         if known.is_none_or(|known| known.until != until || known.reason != order.reason) {
             let by = order.mark();
             let hold = Hold { reason: by.reason, actor: by.actor, since: by.at, until };

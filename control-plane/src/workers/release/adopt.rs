@@ -23,6 +23,7 @@ use super::source::{Source, SourceError};
 use crate::blobs::{BlobError, BlobStore, MAX_CLOSURE_BYTES, named_assets};
 use crate::clock::Clock;
 use crate::core::{Answer, Core, Input};
+use crate::heap;
 use crate::server::{Readiness, Revocations, Scopes};
 use crate::service::Handle;
 use crate::trust::{FollowError, TrustStore};
@@ -331,8 +332,12 @@ impl Adopter {
             let verify = |trust: &TrustFile| {
                 verify_release(files.clone(), &VerifyContext { trust, now, floor, freshness })
             };
-            let refused = verify(chain.trust()).err();
-            chain.verify_history(verify).map(|release| (release, refused))
+            match verify(chain.trust()) {
+                Ok(release) => Ok((release, None)),
+                Err(refused) => {
+                    chain.verify_history(verify).map(|release| (release, Some(refused)))
+                }
+            }
         });
         let (release, refused) = verified.await.map_err(std::io::Error::other)??;
         if let Some(violation) = &refused {
@@ -448,6 +453,7 @@ impl Adopter {
             SerialFloor { serial: release.fleet.serial, fleet_sha256: Some(release.fleet_sha256) };
         self.adopted = Some(Sha256Hash::of(&release.fleet_bytes));
         tracing::info!(serial = %answer.serial, opened = ?answer.rollouts_opened, "release loaded");
+        let _given_back = tokio::task::spawn_blocking(heap::give_back).await;
         Ok(answer)
     }
 

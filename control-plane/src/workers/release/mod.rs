@@ -31,6 +31,7 @@ use wavegate_proto::wire::publish::PublishAnswer;
 use wavegate_proto::wire::trust::TrustPublished;
 
 use crate::forecast::preview::preview;
+use crate::heap;
 
 /// How many releases may wait to be adopted.
 const MAX_WAITING: usize = 4;
@@ -106,7 +107,10 @@ impl Publisher {
         let TryOut { core, release, now } = answer.await.map_err(|_| stopping())??;
         let planned = tokio::task::spawn_blocking(move || {
             let _until_it_is_over = permit;
-            preview(&core, &release, now)
+            let planned = preview(&core, &release, now);
+            drop((core, release));
+            heap::give_back();
+            planned
         });
         planned.await.map_err(|_| Problem::new(ProblemCode::Internal, "the plan broke off"))
     }
