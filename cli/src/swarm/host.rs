@@ -19,7 +19,7 @@ use wavegate_proto::artifact::proof::{HostPlan, verify_rollout_proof};
 use wavegate_proto::artifact::rules::{Freshness, SerialFloor, VerifyContext};
 use wavegate_proto::artifact::verified::Verified;
 use wavegate_proto::event::Event;
-use wavegate_proto::ids::{BootId, ClosureId, HostName, JournalId, RolloutId};
+use wavegate_proto::ids::{Attempt, BootId, ClosureId, HostName, JournalId, RolloutId};
 use wavegate_proto::record::{HostRecord, HostState};
 use wavegate_proto::wire::agent::{EventsRequest, ResourceCounts, RolloutProof};
 use wavegate_state_machine::agent::{
@@ -61,6 +61,8 @@ pub(super) struct Host {
     post: Turn,
     /// A dispatch whose plan is being fetched.
     dispatching: bool,
+    /// The dispatch it was given last. It is given again when its plan could not be had, and counts once.
+    given: Option<(RolloutId, Attempt)>,
     work: Option<Work>,
     probing: Option<(RolloutId, Vec<ProbeSchedule>)>,
     /// The probes of the closure fetched last.
@@ -143,6 +145,7 @@ impl Host {
             poll: turn,
             post: turn,
             dispatching: false,
+            given: None,
             work: None,
             probing: None,
             probes: Vec::new(),

@@ -46,7 +46,8 @@ impl Times {
 
 /// P10: a rollout without failures; how each wave takes up from the one before it.
 pub(super) fn steps(hosts: usize, times: &Times) -> Result<()> {
-    let folder = folder(hosts, times.soak);
+    let (hundredth, tenth) = (hosts.div_ceil(100), hosts.div_ceil(10));
+    let folder = folder(hosts, &[hundredth, 2 * hundredth, tenth], times.soak);
     let mut control_plane = start(&folder, hosts, times);
     let figures = swarm(&folder, &control_plane.url, &["--until-settled", "--secs", "900"])?;
     let ends = ends(&control_plane.reader(), hosts)?;
@@ -63,7 +64,7 @@ pub(super) fn steps(hosts: usize, times: &Times) -> Result<()> {
 
 /// P8: a release of which some hosts fail, a storm, a lost database.
 pub(super) fn storm(hosts: usize, times: &Times) -> Result<()> {
-    let folder = folder(hosts, times.soak);
+    let folder = folder(hosts, &[hosts.div_ceil(100), hosts.div_ceil(10)], times.soak);
     let mut control_plane = start(&folder, hosts, times);
     let url = control_plane.url.clone();
     let begun = Instant::now();
@@ -122,16 +123,16 @@ pub(super) fn storm(hosts: usize, times: &Times) -> Result<()> {
     Ok(())
 }
 
-/// A fleet of so many, and its first release: a hundredth, a tenth, the rest.
-fn folder(hosts: usize, soak_secs: u64) -> Folder {
+/// A fleet of so many, and its first release: waves that end with these hosts, and the rest.
+fn folder(hosts: usize, ends: &[usize], soak_secs: u64) -> Folder {
     let folder = Folder::of_a_swarm(hosts);
-    let (hundredth, tenth) = (hosts.div_ceil(100), hosts.div_ceil(10));
-    let waves = [
-        ("canary", (1..=hundredth).collect()),
-        ("early", (hundredth + 1..=tenth).collect()),
-        ("rest", Vec::new()),
-    ];
-    let waves = waves.map(|(name, hosts)| Wave { name, hosts, soak_secs }).to_vec();
+    let mut waves = Vec::new();
+    let mut first = 1;
+    for (name, end) in ["canary", "second", "third"].into_iter().zip(ends) {
+        waves.push(Wave { name, hosts: (first..=*end).collect(), soak_secs });
+        first = end + 1;
+    }
+    waves.push(Wave { name: "rest", hosts: Vec::new(), soak_secs });
     folder.plan(&Plan { waves, max_failures: Some("50%"), ..Plan::default() });
     folder.release(1, Content::Healthy);
     folder

@@ -34,8 +34,11 @@ impl Host {
                 match answer {
                     Ok(None) => self.backoff.reset(),
                     Ok(Some(dispatch)) => {
-                        let (rollout_id, wave) = (dispatch.rollout_id.clone(), dispatch.wave);
-                        self.shared.figures.dispatched(&rollout_id, wave);
+                        let given = (dispatch.rollout_id.clone(), dispatch.attempt);
+                        if self.given.as_ref() != Some(&given) {
+                            self.shared.figures.dispatched(&given.0, dispatch.wave);
+                            self.given = Some(given);
+                        }
                         self.dispatching = true;
                         let dispatch = Box::new(dispatch);
                         let line = self.line();
