@@ -185,8 +185,9 @@ impl Core {
                 }
             }
             RolloutState::Superseded => {
-                let touched = rollout.placements.values().filter(|p| !p.is_untouched());
-                rollout.current_wave = touched.map(|p| p.entry.wave).max().unwrap_or(WaveIndex(0));
+                let indices = (0..).map(WaveIndex);
+                let touched = rollout.waves().iter().zip(indices).filter(|(w, _)| w.is_touched());
+                rollout.current_wave = touched.last().map_or(WaveIndex(0), |(_, index)| index);
             }
             RolloutState::Opening
             | RolloutState::Active

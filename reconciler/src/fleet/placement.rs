@@ -66,6 +66,7 @@ pub(super) struct Counted {
     pub(super) unhealthy: bool,
     pub(super) unheard_failure: bool,
     pub(super) forgiven: bool,
+    pub(super) touched: bool,
     /// Whether it stands among its rollout's candidates.
     pub(super) candidate: bool,
     /// Whether it stands among those that do not wait for their wave.

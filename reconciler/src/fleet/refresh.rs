@@ -238,6 +238,7 @@ impl Rollout {
             unhealthy: placement.is_unhealthy(),
             unheard_failure: unknown && placement.is_artifact_failure(),
             forgiven: placement.is_forgiven(),
+            touched: !placement.is_untouched(),
             candidate: placement.is_candidate(),
             express,
         };

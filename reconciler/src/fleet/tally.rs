@@ -20,6 +20,8 @@ pub struct WaveTally {
     unheard_failures: u64,
     /// Failures of the closure's own fault that do not count towards a halt any more (G18).
     forgiven_failures: u64,
+    /// Hosts that have reported anything in the rollout.
+    touched: u64,
     by_class: [u64; HostClass::COUNT],
 }
 
@@ -36,6 +38,7 @@ impl WaveTally {
         self.unhealthy += u64::from(counted.unhealthy);
         self.unheard_failures += u64::from(counted.unheard_failure);
         self.forgiven_failures += u64::from(counted.forgiven);
+        self.touched += u64::from(counted.touched);
     }
 
     pub(super) fn remove(&mut self, counted: Counted) {
@@ -49,6 +52,7 @@ impl WaveTally {
         self.unhealthy -= u64::from(counted.unhealthy);
         self.unheard_failures -= u64::from(counted.unheard_failure);
         self.forgiven_failures -= u64::from(counted.forgiven);
+        self.touched -= u64::from(counted.touched);
     }
 
     /// Hosts that failed for the closure's own fault.
@@ -111,6 +115,12 @@ impl WaveTally {
     pub fn is_without_evidence(&self) -> bool {
         let unjudged = self.count(HostClass::SkippedOffline) + self.standing_infra_failures();
         unjudged > 0 && self.count(HostClass::Converged) == 0
+    }
+
+    /// Whether any host has reported anything.
+    #[must_use]
+    pub fn is_touched(&self) -> bool {
+        self.touched > 0
     }
 
     /// Whether anything has been started in it.
