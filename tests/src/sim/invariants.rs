@@ -26,6 +26,8 @@ pub struct Judge {
     /// Hosts that were left out or lost once: their wave may have been done without them, and a wave that
     /// was done stays done (G16).
     set_aside: BTreeSet<(RolloutId, HostName)>,
+    /// Hosts that were left out, have been taken in again, and have been given nothing since.
+    taken_in_again: BTreeSet<HostName>,
     /// What operators have said.
     standing: Standing,
     /// Hosts that have really passed a probe since their last activation.
@@ -39,6 +41,7 @@ impl Judge {
     pub fn new_database(&mut self, log: &[Arc<LogRow>]) {
         self.seqs.clear();
         self.set_aside.clear();
+        self.taken_in_again.clear();
         self.standing = Standing::default();
         for row in log {
             self.note_seq(row, false);
@@ -83,7 +86,7 @@ impl Judge {
                 | Write::HostsSeen(_) => {}
             }
         }
-        budgets_are_kept(core);
+        self.budgets_are_kept(core);
     }
 
     fn log_row(&mut self, row: &LogRow) {
@@ -108,10 +111,44 @@ impl Judge {
     }
 
     fn note_set_aside(&mut self, row: &LogRow) {
-        if let ("host_skipped" | "host_lost", Some(id), Some(host)) =
-            (row.kind, &row.rollout_id, &row.host)
-        {
-            self.set_aside.insert((id.clone(), host.clone()));
+        let (Some(id), Some(host)) = (&row.rollout_id, &row.host) else { return };
+        match row.kind {
+            "host_skipped" | "host_lost" => {
+                self.set_aside.insert((id.clone(), host.clone()));
+                if row.payload["skipped"] == false {
+                    self.taken_in_again.insert(host.clone());
+                }
+            }
+            "dispatch_issued" => drop(self.taken_in_again.remove(host)),
+            _ => {}
+        }
+    }
+
+    /// Each budget is kept, whatever was forgotten in between. A host with nothing but a lapsed or a
+    /// refused switch uses no slot. One that was left out while it was in flight, for silence after a wipe or by a
+    /// person, has its slot again when it comes back, whoever has it meanwhile (G7): it disrupts nobody anew.
+    fn budgets_are_kept(&self, core: &Core) {
+        for (id, budget) in &core.fleet().budgets {
+            let limit = usize::try_from(budget.max_in_flight()).unwrap_or(usize::MAX);
+            let unreported = &core.fleet().recovering.unreported;
+            // A dispatch that changes nothing disrupts nobody, and is given whatever the budget says.
+            let keeps = |host: &HostName| {
+                let mut records = core.fleet().records(host);
+                records.any(|(_, p)| p.lease.as_ref().is_some_and(|lease| lease.no_change))
+            };
+            let counts = |host: &&HostName| {
+                !unreported.contains(*host) && !self.taken_in_again.contains(*host) && !keeps(host)
+            };
+            let users: Vec<&HostName> = budget.users.iter().filter(counts).collect();
+            let records = |host| core.fleet().records(host).map(|(rollout, p)| (&rollout.id, p));
+            assert!(
+                users.len() <= limit,
+                "budget {id} allows {limit}, and it is used by {:#?}",
+                users
+                    .iter()
+                    .map(|host| (host, records(host).collect::<Vec<_>>()))
+                    .collect::<Vec<_>>()
+            );
         }
     }
 
@@ -177,26 +214,4 @@ fn journal_entry(row: &LogRow) -> Option<(JournalId, u64)> {
 
 fn settled(record: &HostRecord) -> bool {
     matches!(record.state, HostState::Converged | HostState::Deferred | HostState::Skipped)
-}
-
-/// Each budget is kept, whatever was forgotten in between. A host with nothing but a lapsed or a
-/// refused switch uses no slot.
-fn budgets_are_kept(core: &Core) {
-    for (id, budget) in &core.fleet().budgets {
-        let limit = usize::try_from(budget.max_in_flight()).unwrap_or(usize::MAX);
-        let unreported = &core.fleet().recovering.unreported;
-        // A dispatch that changes nothing disrupts nobody, and is given whatever the budget says.
-        let keeps = |host: &HostName| {
-            let mut records = core.fleet().records(host);
-            records.any(|(_, p)| p.lease.as_ref().is_some_and(|lease| lease.no_change))
-        };
-        let users = budget.users.iter().filter(|host| !unreported.contains(*host) && !keeps(host));
-        let users: Vec<&HostName> = users.collect();
-        let records = |host| core.fleet().records(host).map(|(rollout, p)| (&rollout.id, p));
-        assert!(
-            users.len() <= limit,
-            "budget {id} allows {limit}, and it is used by {:#?}",
-            users.iter().map(|host| (host, records(host).collect::<Vec<_>>())).collect::<Vec<_>>()
-        );
-    }
 }

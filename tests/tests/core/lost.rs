@@ -78,6 +78,25 @@ fn g7_a_lost_host_that_is_skipped_counts_again_with_its_first_contact() {
     assert_eq!(cp.dispatched(), ["host-01"]);
 }
 
+/// Seed 807840 of the random stories: another has the slot meanwhile, and for a while two are in flight.
+#[test]
+fn g7_a_host_that_comes_back_in_flight_has_its_slot_again_though_another_has_it_too() {
+    let mut cp = Cp::with(&[patient(release("r1", "good", &[3]).budget("all", 1, 1))]);
+    cp.ack("host-01");
+    cp.goes_silent("host-01");
+    cp.advance(hours(2));
+    cp.skip(R1, "host-01");
+    assert_eq!(cp.dispatched(), ["host-02"]);
+    cp.ack("host-02");
+    cp.returns("host-01");
+    cp.activate("host-01");
+    cp.activate("host-02");
+    cp.settle("host-02");
+    assert!(cp.dispatched().is_empty(), "nobody is added while one of them is in flight");
+    cp.settle("host-01");
+    assert_eq!(cp.dispatched(), ["host-03"]);
+}
+
 #[test]
 fn g6_a_deferred_host_can_be_skipped_and_counts_again_when_it_has_rebooted() {
     let mut cp = Cp::with(&[patient(release("r1", "good", &[2]))]);
