@@ -28,3 +28,25 @@ fn a_quick_run_measures_both_sides_and_finds_every_acknowledged_event() {
     }
     assert!(stderr.contains("every acknowledged event is in its database"), "{stderr}");
 }
+
+#[test]
+fn how_cost_grows_is_told_and_drawn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let picture = folder.path().join("growth.svg");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+    let output = command.args(["growth", "--quick", "--plot"]).arg(&picture).output();
+    let output = output.expect("the benchmark starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert!(lines[0].starts_with("hosts=200 adopt_ms="), "{stdout}");
+    assert!(lines[1].starts_with("hosts=1000 adopt_ms="), "{stdout}");
+    let drawn = std::fs::read_to_string(picture).expect("the picture");
+    assert!(drawn.starts_with("<svg"), "{drawn}");
+    for line in ["an event, with the plan that follows", "a start", "resident", "hosts"] {
+        assert!(drawn.contains(line), "{line} is not in the picture");
+    }
+    let (lines, points) = (drawn.matches("<polyline").count(), drawn.matches("<circle").count());
+    assert!(lines >= 8 && points == 2 * 8, "{lines} lines and {points} points");
+    assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
+}

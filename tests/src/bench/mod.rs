@@ -61,7 +61,7 @@ fn measure_alone(options: &Options, target: Target) -> Result<()> {
         Target::P8 => swarm::storm(options.swarm(15_000), &swarm::Times::of(options.quick)),
         Target::P9 => idle::measure(options),
         Target::P10 => swarm::steps(options.swarm(10_000), &swarm::Times::of(options.quick)),
-        Target::Growth => scale::table::measure(&options.sizes()),
+        Target::Growth => scale::table::measure(&options.sizes(), options.plot.as_deref()),
         Target::P1 | Target::P2 | Target::P7 => Ok(()),
     }
 }

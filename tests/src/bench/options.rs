@@ -33,6 +33,9 @@ pub struct Options {
     /// The agent that P9 looks at; the one beside this program by default.
     #[arg(long)]
     pub agent: Option<PathBuf>,
+    /// With `growth`: where its picture goes, as SVG.
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
     /// Serves instead of measuring: the benchmark starts itself so.
     #[arg(long, hide = true, requires = "dir")]
     pub serve: Option<Role>,

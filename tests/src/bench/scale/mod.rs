@@ -11,6 +11,7 @@ mod host;
 
 pub(super) mod growth;
 pub(super) mod planning;
+mod plot;
 pub(super) mod recovery;
 pub(super) mod starting;
 pub(super) mod table;

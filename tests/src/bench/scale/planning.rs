@@ -50,7 +50,7 @@ pub(in super::super) fn measure(hosts: usize) -> Result<()> {
 
 /// The first plan after everybody has been heard: every host of every rollout is looked at, and the first
 /// waves are dispatched.
-fn cold(fleet: &mut Fleet) -> Result<Duration> {
+pub(super) fn cold(fleet: &mut Fleet) -> Result<Duration> {
     fleet.everybody_polls()?;
     let names: Vec<HostName> = fleet.hosts.keys().cloned().collect();
     for name in &names {
