@@ -1,11 +1,11 @@
 //! Memory that is free, given back to the system. The C library keeps what is freed in the middle of its heap, and
 //! to read a release, or to try one out, takes as much for a moment as the fleet takes for good.
 
-/// Gives back every page in which nothing lives, after work that took much. The heap is walked meanwhile, and
-/// others who allocate wait: tens of milliseconds for a fleet of 100,000 hosts.
+/// Gives back every page in which nothing lives, after work that took much. The whole heap is walked meanwhile, and
+/// others who allocate wait: not for a busy path.
 pub(crate) fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    #[expect(unsafe_code, reason = "a function of the C library that nobody wraps")]
+    #[expect(unsafe_code, reason = "libc has no safe form of it")]
     {
         let begun = std::time::Instant::now();
         // SAFETY: it takes no pointer, and asks nothing of its caller.

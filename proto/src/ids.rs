@@ -25,6 +25,13 @@ impl NameError {
     }
 }
 
+/// Keeps a name that is known already once in memory; another name stays what it is.
+pub fn share<T: Clone + PartialEq>(name: &mut T, known: &T) {
+    if name == known {
+        name.clone_from(known);
+    }
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $rule:literal, $check:expr) => {
         $(#[$doc])*

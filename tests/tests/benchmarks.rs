@@ -43,7 +43,9 @@ fn how_cost_grows_is_told_and_drawn() {
     assert!(lines[1].starts_with("hosts=1000 adopt_ms="), "{stdout}");
     let drawn = std::fs::read_to_string(picture).expect("the picture");
     assert!(drawn.starts_with("<svg"), "{drawn}");
-    for line in ["an event, with the plan that follows", "a start", "resident", "hosts"] {
+    for line in
+        ["an event, with the plan that follows", "a start, its release aside", "resident", "hosts"]
+    {
         assert!(drawn.contains(line), "{line} is not in the picture");
     }
     let (lines, points) = (drawn.matches("<polyline").count(), drawn.matches("<circle").count());

@@ -3,7 +3,9 @@
 //! Not here: what is made of it (see [`crate::core::Core::restore`]).
 
 use rusqlite::{Connection, OptionalExtension as _};
-use wavegate_proto::ids::{Attempt, CpEpoch, LogSeq, RolloutId, Serial, Sha256Hash, WaveIndex};
+use wavegate_proto::ids::{
+    Attempt, CpEpoch, LogSeq, RolloutId, Serial, Sha256Hash, WaveIndex, share,
+};
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::operator::RolloutState;
 
@@ -126,12 +128,12 @@ fn host_rollouts(connection: &Connection) -> Result<Vec<HostRolloutRow>, StoreEr
     rows(connection, "host_rollouts", HOST_ROLLOUTS, |columns| {
         let mut row = host_rollout(columns)?;
         let record = &mut row.record;
-        match &before {
-            Some(id) if *id == record.rollout_id => record.rollout_id = id.clone(),
-            Some(_) | None => before = Some(record.rollout_id.clone()),
+        if let Some(before) = &before {
+            share(&mut record.rollout_id, before);
         }
-        record.channel = record.rollout_id.channel.clone();
-        record.host = row.entry.host.clone();
+        before = Some(record.rollout_id.clone());
+        share(&mut record.channel, &record.rollout_id.channel);
+        share(&mut record.host, &row.entry.host);
         Ok(row)
     })
 }

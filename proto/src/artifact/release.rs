@@ -22,7 +22,7 @@ use crate::artifact::release_dir;
 use crate::artifact::rules::{RuleCode, VerifyContext, Violation};
 use crate::artifact::verified::Verified;
 use crate::canonical::canonical_bytes;
-use crate::ids::{BlobId, BudgetId, ChannelName, HostName, KeyId, Sha256Hash};
+use crate::ids::{BlobId, BudgetId, ChannelName, HostName, KeyId, Sha256Hash, share};
 use crate::merkle::MerkleTree;
 use crate::signing::{ArtifactType, Signature, SignatureFile};
 use crate::wire::agent::RolloutProof;
@@ -245,7 +245,9 @@ fn verify_rollouts(
         check_no_wave_is_empty(&hosts, &header)?;
         let expected = by_channel.remove(&channel).unwrap_or_default();
         check_hosts_match(&hosts, &expected, fleet)?;
-        share_names(&mut hosts, &expected);
+        for (entry, name) in hosts.iter_mut().zip(&expected) {
+            share(&mut entry.host, name);
+        }
         let signatures = sig.signatures;
         let rollout =
             ReleaseRollout { header, header_bytes, signatures, content_id, hosts, table, tree };
@@ -379,13 +381,6 @@ fn hosts_by_channel(fleet: &FleetDocument) -> BTreeMap<ChannelName, Vec<&HostNam
         channels.entry(host.channel.clone()).or_default().push(name);
     }
     channels
-}
-
-/// Both have the same names, in the same order: each is kept once.
-fn share_names(hosts: &mut [HostEntry], names: &[&HostName]) {
-    for (entry, name) in hosts.iter_mut().zip(names) {
-        entry.host.clone_from(name);
-    }
 }
 
 /// The table holds the channel's hosts, all of them, with the closures of the fleet document.

@@ -52,7 +52,10 @@ pub(super) fn steps(hosts: usize, times: &Times) -> Result<()> {
     let figures = swarm(&folder, &control_plane.url, &["--until-settled", "--secs", "900"])?;
     let ends = ends(&control_plane.reader(), hosts)?;
     ensure!(ends.get("converged") == Some(&hosts), "not everybody converged: {ends:?}");
-    for step in figures["steps"].as_array().context("steps")? {
+    let steps = figures["steps"].as_array().context("steps")?;
+    let given: u64 = steps.iter().filter_map(|step| step["count"].as_u64()).sum();
+    ensure!(given == (hosts - hundredth) as u64, "{given} dispatches were counted");
+    for step in steps {
         println!(
             "P10 wave={} dispatches={} p50_ms={} p99_ms={} max_ms={} hosts={hosts} target=50",
             step["wave"], step["count"], step["p50_millis"], step["p99_millis"], step["max_millis"]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wavegate_control_plane::core::{Core, LogRow, Write};
-use wavegate_proto::ids::{Attempt, ClosureId, HostName, JournalId, RolloutId, Seq};
+use wavegate_proto::ids::{Attempt, BudgetId, ClosureId, HostName, JournalId, RolloutId, Seq};
 use wavegate_proto::record::{HostRecord, HostState};
 use wavegate_proto::time::Timestamp;
 use wavegate_proto::wire::operator::RolloutState;
@@ -26,7 +26,7 @@ pub struct Judge {
     /// Hosts that were left out or lost once: their wave may have been done without them, and a wave that
     /// was done stays done (G16).
     set_aside: BTreeSet<(RolloutId, HostName)>,
-    /// Hosts that were left out, have been taken in again, and have been given nothing since.
+    /// Hosts that were left out, have been taken in again, and have neither been given anything nor converged since.
     taken_in_again: BTreeSet<HostName>,
     /// What operators have said.
     standing: Standing,
@@ -119,36 +119,17 @@ impl Judge {
                     self.taken_in_again.insert(host.clone());
                 }
             }
-            "dispatch_issued" => drop(self.taken_in_again.remove(host)),
+            "dispatch_issued" | "converged" => drop(self.taken_in_again.remove(host)),
             _ => {}
         }
     }
 
-    /// Each budget is kept, whatever was forgotten in between. A host with nothing but a lapsed or a
-    /// refused switch uses no slot. One that was left out while it was in flight, for silence after a wipe or by a
-    /// person, has its slot again when it comes back, whoever has it meanwhile (G7): it disrupts nobody anew.
+    /// Each budget is kept, whatever was forgotten in between. One that was left out while it was in flight, for
+    /// silence after a wipe or by a person, has its slot again when it comes back, whoever has it meanwhile (G7);
+    /// that nobody is added then is judged with each dispatch.
     fn budgets_are_kept(&self, core: &Core) {
-        for (id, budget) in &core.fleet().budgets {
-            let limit = usize::try_from(budget.max_in_flight()).unwrap_or(usize::MAX);
-            let unreported = &core.fleet().recovering.unreported;
-            // A dispatch that changes nothing disrupts nobody, and is given whatever the budget says.
-            let keeps = |host: &HostName| {
-                let mut records = core.fleet().records(host);
-                records.any(|(_, p)| p.lease.as_ref().is_some_and(|lease| lease.no_change))
-            };
-            let counts = |host: &&HostName| {
-                !unreported.contains(*host) && !self.taken_in_again.contains(*host) && !keeps(host)
-            };
-            let users: Vec<&HostName> = budget.users.iter().filter(counts).collect();
-            let records = |host| core.fleet().records(host).map(|(rollout, p)| (&rollout.id, p));
-            assert!(
-                users.len() <= limit,
-                "budget {id} allows {limit}, and it is used by {:#?}",
-                users
-                    .iter()
-                    .map(|host| (host, records(host).collect::<Vec<_>>()))
-                    .collect::<Vec<_>>()
-            );
+        for id in core.fleet().budgets.keys() {
+            within_limit(core, id, |host| !self.taken_in_again.contains(host));
         }
     }
 
@@ -203,6 +184,9 @@ impl Judge {
             other.id != *id && (failed || p.record.degraded_since.is_some() || p.diverged)
         });
         assert!(open.is_empty() || lease.no_change || fix, "{host} goes before {open:?}");
+        if !lease.no_change && !fix {
+            placement.entry.budgets.iter().for_each(|budget| within_limit(core, budget, |_| true));
+        }
     }
 }
 
@@ -214,4 +198,25 @@ fn journal_entry(row: &LogRow) -> Option<(JournalId, u64)> {
 
 fn settled(record: &HostRecord) -> bool {
     matches!(record.state, HostState::Converged | HostState::Deferred | HostState::Skipped)
+}
+
+/// Of those who count, no more use the budget than may. A host with nothing but a lapsed or a refused switch
+/// uses no slot.
+fn within_limit(core: &Core, id: &BudgetId, counts: impl Fn(&HostName) -> bool) {
+    let budget = &core.fleet().budgets[id];
+    let limit = usize::try_from(budget.max_in_flight()).unwrap_or(usize::MAX);
+    let unreported = &core.fleet().recovering.unreported;
+    // A dispatch that changes nothing disrupts nobody, and is given whatever the budget says.
+    let keeps = |host: &HostName| {
+        let mut records = core.fleet().records(host);
+        records.any(|(_, p)| p.lease.as_ref().is_some_and(|lease| lease.no_change))
+    };
+    let counts = |host: &&HostName| !unreported.contains(*host) && !keeps(host) && counts(host);
+    let users: Vec<&HostName> = budget.users.iter().filter(counts).collect();
+    let records = |host| core.fleet().records(host).map(|(rollout, p)| (&rollout.id, p));
+    assert!(
+        users.len() <= limit,
+        "budget {id} allows {limit}, and it is used by {:#?}",
+        users.iter().map(|host| (host, records(host).collect::<Vec<_>>())).collect::<Vec<_>>()
+    );
 }
