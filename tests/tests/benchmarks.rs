@@ -8,7 +8,10 @@ const EXPECTED: [&str; 13] =
 
 #[test]
 fn a_quick_run_measures_both_sides_and_finds_every_acknowledged_event() {
-    let output = Command::new(env!("CARGO_BIN_EXE_bench")).arg("--quick").output();
+    let folder = tempfile::tempdir().expect("a folder");
+    let json = folder.path().join("figures.jsonl");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+    let output = command.args(["--quick", "--json"]).arg(&json).output();
     let output = output.expect("the benchmark starts");
     let (stdout, stderr) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -17,6 +20,13 @@ fn a_quick_run_measures_both_sides_and_finds_every_acknowledged_event() {
     let targets: Vec<&str> =
         lines.iter().map(|line| line.split(' ').next().expect("a target")).collect();
     assert_eq!(targets, EXPECTED, "{stdout}");
+    let json = std::fs::read_to_string(json).expect("the figures");
+    for ((line, target), json) in lines.iter().zip(targets).zip(json.lines()) {
+        let json: serde_json::Value = serde_json::from_str(json).expect("an object");
+        assert!(json["target"].as_str().is_some_and(|t| t.starts_with(target)), "{json}, {line}");
+        assert_eq!(json.as_object().expect("an object").len(), line.matches('=').count() + 2);
+    }
+    assert_eq!(json.lines().count(), lines.len());
     for (line, target) in lines.iter().zip(["P1", "P2"]) {
         assert!(line.starts_with(&format!("{target} ratio=")), "{line}");
         assert!(line.contains(" refused=0 "), "{line}");

@@ -1,5 +1,7 @@
 //! `cargo xtask bench [P1 P2 …]`: the benchmarks, each printed beside its reference.
 //!
+//! The lines stand in `target/bench.jsonl`, too.
+//!
 //! Not here: the benchmarks (see `tests/src/bin/bench.rs`).
 
 use anyhow::Result;
@@ -20,6 +22,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut bench =
         cargo::command(["run", "--release", "--package", "wavegate-tests", "--bin", "bench", "--"]);
     bench.args(&options.targets);
+    if !options.targets.iter().any(|option| option.starts_with("--json")) {
+        bench.args(["--json", "target/bench.jsonl"]);
+    }
     let names = |name: &str| options.targets.iter().any(|target| target.eq_ignore_ascii_case(name));
     if options.targets.is_empty() || names("P9") {
         let agent = ["build", "--profile", "dist", "--package", "wavegate-agent", "--bins"];

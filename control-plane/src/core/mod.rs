@@ -49,7 +49,7 @@ pub use rows::{
 pub use trust::TrustHolds;
 pub use verbs::Verb;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -151,7 +151,7 @@ pub struct Core {
     /// When it was last looked for rollouts to prune, and there was none.
     looked_for_pruning: Option<Mono>,
     /// Hosts heard from since that was last written.
-    unflushed: BTreeSet<HostName>,
+    unflushed: HashSet<HostName>,
     flushed_at: Mono,
     /// Rollouts whose hosts count differently than when they were last moved on.
     touched: BTreeSet<RolloutId>,
@@ -239,7 +239,8 @@ impl Core {
             return;
         }
         self.flushed_at = now.mono;
-        let hosts = std::mem::take(&mut self.unflushed);
+        let mut hosts: Vec<HostName> = std::mem::take(&mut self.unflushed).into_iter().collect();
+        hosts.sort_unstable();
         let rows = hosts.into_iter().filter_map(|host| {
             let live = &self.fleet.hosts.get(&host)?.liveness;
             Some(HostSeenRow {

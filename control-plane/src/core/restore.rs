@@ -1,7 +1,7 @@
 //! The core as it stood when the rows were written. Leases and back-offs go on with what was left of
 //! them, on this process's monotonic clock (G24).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use wavegate_proto::artifact::header::RolloutHeader;
@@ -119,7 +119,7 @@ impl Core {
             refusals: BTreeSet::new(),
             pruned: BTreeMap::new(),
             looked_for_pruning: None,
-            unflushed: BTreeSet::new(),
+            unflushed: HashSet::new(),
             flushed_at: now.mono,
             touched: BTreeSet::new(),
             verbs_done: Vec::new(),

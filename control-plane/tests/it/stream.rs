@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::Response;
 use serde_json::{Value, json};
+use wavegate_proto::wire::operator::MAX_PAGE_LIMIT;
 
 use crate::fleet::Plan;
 use crate::running::{TestPlane, heartbeat, problem};
@@ -111,6 +112,34 @@ async fn a_stream_is_resumed_after_the_last_event_that_was_read() {
     let response = plane.client("viewer/bob").get(plane.url("/v1/stream"));
     let response = response.header("last-event-id", "abc").send().await.unwrap();
     assert_eq!(problem(response).await, "bad-request");
+}
+
+/// O4: many hosts are listed once, a bounded page at a time; from then on what changes is told, and nothing else.
+#[tokio::test]
+async fn o4_who_watches_many_hosts_is_sent_what_changes_and_never_the_list_again() {
+    let names = (0..2_400).map(|number| &*format!("host-{number:04}").leak());
+    let hosts: Vec<&'static str> = names.collect();
+    let plane = TestPlane::with_release(&Plan { hosts: hosts.clone(), ..Plan::new(1, "r1") }).await;
+    let (viewer, operator) = (plane.client("viewer/bob"), plane.client("operator/alice"));
+    let mut stream = Stream::open(&plane, "", None).await;
+    let (mut listed, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = plane.get(&viewer, &format!("/v1/hosts?limit=100000{cursor}")).await;
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= MAX_PAGE_LIMIT, "{} hosts in one page", items.len());
+        listed.extend(items.iter().map(|item| item["host"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(listed, hosts);
+    for host in ["host-0007", "host-2399"] {
+        let body = json!({ "reason": "a look at it", "until": null });
+        let path = format!("/v1/hosts/{host}/hold");
+        assert_eq!(plane.send(&operator, "PUT", &path, &body).await.status(), 200);
+    }
+    let told: Vec<Value> =
+        stream.take(2).await.into_iter().map(|row| row["host"].clone()).collect();
+    assert_eq!(told, ["host-0007", "host-2399"], "one row for each host that changed");
 }
 
 #[tokio::test]

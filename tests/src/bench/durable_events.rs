@@ -7,12 +7,18 @@ use anyhow::{Context as _, Result, ensure};
 use rusqlite::{Connection, OpenFlags};
 use wavegate_control_plane::store::DATABASE_FILE;
 
+use super::figures::Figures;
 use super::load::{Side, Sides, Work};
 use super::options::Size;
 use super::rounds::Comparison;
 use super::scene::Scene;
 
-pub(super) async fn measure(sides: &mut Sides, scene: &Scene, size: &Size) -> Result<()> {
+pub(super) async fn measure(
+    sides: &mut Sides,
+    scene: &Scene,
+    size: &Size,
+    out: &mut Figures,
+) -> Result<()> {
     eprintln!("P2, durable events: ours, reference");
     let comparison = Comparison::measure(sides, Work::Reports, size).await?;
     for host in &sides.ours.hosts {
@@ -21,7 +27,7 @@ pub(super) async fn measure(sides: &mut Sides, scene: &Scene, size: &Size) -> Re
     }
     let rows = all_are_in_the_log(&sides.ours, scene)?;
     let reference = all_are_in_the_reference(&sides.reference, scene)?;
-    println!("{}", comparison.line("P2"));
+    out.tell(&comparison.line("P2"))?;
     eprintln!(
         "every acknowledged event is in its database: {rows} of ours, {reference} of the reference"
     );

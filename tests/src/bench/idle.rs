@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::child::cpu_time;
+use super::figures::Figures;
 use super::memory::resident_bytes;
 use super::options::Options;
 use crate::processes::agents::Agents;
@@ -19,7 +20,7 @@ use crate::release_kit::host_name;
 /// The ordinary pace of heartbeats.
 const HEARTBEAT_SECS: u64 = 30;
 
-pub(super) fn measure(options: &Options) -> Result<()> {
+pub(super) fn measure(options: &Options, out: &mut Figures) -> Result<()> {
     let agent = options.agent.clone().unwrap_or_else(|| program::folder().join("wavegate-agent"));
     let (host, folder) = (host_name(1), Folder::new(1));
     let waves = vec![Wave { name: "all", hosts: Vec::new(), soak_secs: 1 }];
@@ -45,13 +46,13 @@ pub(super) fn measure(options: &Options) -> Result<()> {
     std::thread::sleep(time);
     let spent = cpu_time()?.saturating_sub(before);
     agents.expect_running();
-    println!(
+    out.tell(&format!(
         "P9 resident_mb={:.1} core_percent={:.3} program_mb={:.1} secs={} target=15MB,0.1%,12MB",
         megabytes(resident_bytes(&process.to_string())?),
         spent.as_secs_f64() / time.as_secs_f64() * 100.0,
         megabytes(std::fs::metadata(&agent).context("the agent's program")?.len()),
         time.as_secs(),
-    );
+    ))?;
     drop(agents);
     control_plane.stop();
     Ok(())

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::figures::Figures;
 use super::host::Host;
 use super::load::Sides;
 use super::options::Size;
@@ -15,7 +16,12 @@ use super::scene::Scene;
 /// Until every request has been taken up, and what it needed in passing has been given back.
 const SETTLED: Duration = Duration::from_secs(3);
 
-pub(super) async fn measure(sides: &Sides, scene: &Scene, size: &Size) -> Result<()> {
+pub(super) async fn measure(
+    sides: &Sides,
+    scene: &Scene,
+    size: &Size,
+    out: &mut Figures,
+) -> Result<()> {
     let server = &sides.ours.server;
     let before = server.resident_bytes()?;
     let mut waiting = tokio::task::JoinSet::new();
@@ -29,12 +35,12 @@ pub(super) async fn measure(sides: &Sides, scene: &Scene, size: &Size) -> Result
         anyhow::bail!("a poll ended at once: {:?}", ended?);
     }
     let grown = server.resident_bytes()?.saturating_sub(before);
-    println!(
+    out.tell(&format!(
         "P7 resident_mb={} hosts={} bytes_per_waiting_connection={} connections={connections} target=400MB,40000",
         before / 1_000_000,
         size.hosts,
         grown / u64::try_from(connections)?.max(1),
-    );
+    ))?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@
 mod child;
 mod client;
 mod durable_events;
+mod figures;
 mod heartbeats;
 mod host;
 mod idle;
@@ -25,6 +26,7 @@ mod swarm;
 
 use anyhow::{Context as _, Result};
 
+use figures::Figures;
 use options::{Options, Target};
 use scene::Scene;
 
@@ -43,30 +45,31 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let (over_tls, alone): (Vec<_>, Vec<_>) =
         options.targets().into_iter().partition(|target| target.needs_servers());
+    let mut out = Figures::open(options.json.as_deref())?;
     if !over_tls.is_empty() {
         let runtime = tokio::runtime::Runtime::new().context("start the load's runtime")?;
-        runtime.block_on(measure(options, &over_tls))?;
+        runtime.block_on(measure(options, &over_tls, &mut out))?;
     }
-    alone.into_iter().try_for_each(|target| measure_alone(options, target))
+    alone.into_iter().try_for_each(|target| measure_alone(options, target, &mut out))
 }
 
 /// What needs no server.
-fn measure_alone(options: &Options, target: Target) -> Result<()> {
+fn measure_alone(options: &Options, target: Target, out: &mut Figures) -> Result<()> {
     let hosts = options.size().hosts;
     match target {
-        Target::P3 => scale::growth::measure(options.quick),
-        Target::P4 => scale::planning::measure(hosts),
-        Target::P5 => scale::recovery::measure(hosts),
-        Target::P6 => scale::starting::measure(hosts),
-        Target::P8 => swarm::storm(options.swarm(15_000), &swarm::Times::of(options.quick)),
-        Target::P9 => idle::measure(options),
-        Target::P10 => swarm::steps(options.swarm(10_000), &swarm::Times::of(options.quick)),
-        Target::Growth => scale::table::measure(&options.sizes(), options.plot.as_deref()),
+        Target::P3 => scale::growth::measure(options.quick, out),
+        Target::P4 => scale::planning::measure(hosts, out),
+        Target::P5 => scale::recovery::measure(hosts, out),
+        Target::P6 => scale::starting::measure(hosts, out),
+        Target::P8 => swarm::storm(options.swarm(15_000), &swarm::Times::of(options.quick), out),
+        Target::P9 => idle::measure(options, out),
+        Target::P10 => swarm::steps(options.swarm(10_000), &swarm::Times::of(options.quick), out),
+        Target::Growth => scale::table::measure(&options.sizes(), options.plot.as_deref(), out),
         Target::P1 | Target::P2 | Target::P7 => Ok(()),
     }
 }
 
-async fn measure(options: &Options, targets: &[Target]) -> Result<()> {
+async fn measure(options: &Options, targets: &[Target], out: &mut Figures) -> Result<()> {
     let size = options.size();
     eprintln!(
         "a fleet of {} hosts, {} connections, {} rounds of {:.1} s for each side",
@@ -79,9 +82,9 @@ async fn measure(options: &Options, targets: &[Target]) -> Result<()> {
     let mut sides = load::Sides::start(&scene, &size).await?;
     for target in targets {
         match target {
-            Target::P1 => heartbeats::measure(&mut sides, &size).await?,
-            Target::P2 => durable_events::measure(&mut sides, &scene, &size).await?,
-            Target::P7 => memory::measure(&sides, &scene, &size).await?,
+            Target::P1 => heartbeats::measure(&mut sides, &size, out).await?,
+            Target::P2 => durable_events::measure(&mut sides, &scene, &size, out).await?,
+            Target::P7 => memory::measure(&sides, &scene, &size, out).await?,
             Target::P3
             | Target::P4
             | Target::P5

@@ -36,6 +36,9 @@ pub struct Options {
     /// With `growth`: where its picture goes, as SVG.
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
+    /// Adds each line to this file as JSON, too.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
     /// Serves instead of measuring: the benchmark starts itself so.
     #[arg(long, hide = true, requires = "dir")]
     pub serve: Option<Role>,

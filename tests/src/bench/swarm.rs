@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use super::child::cpu_time;
+use super::figures::Figures;
 use super::memory::resident_bytes;
 use crate::processes::control_plane::{ControlPlane, Start, delete_database};
 use crate::processes::folder::{Content, Folder, Plan, Wave};
@@ -45,7 +46,7 @@ impl Times {
 }
 
 /// P10: a rollout without failures; how each wave takes up from the one before it.
-pub(super) fn steps(hosts: usize, times: &Times) -> Result<()> {
+pub(super) fn steps(hosts: usize, times: &Times, out: &mut Figures) -> Result<()> {
     let (hundredth, tenth) = (hosts.div_ceil(100), hosts.div_ceil(10));
     let folder = folder(hosts, &[hundredth, 2 * hundredth, tenth], times.soak);
     let mut control_plane = start(&folder, hosts, times);
@@ -56,17 +57,17 @@ pub(super) fn steps(hosts: usize, times: &Times) -> Result<()> {
     let given: u64 = steps.iter().filter_map(|step| step["count"].as_u64()).sum();
     ensure!(given == (hosts - hundredth) as u64, "{given} dispatches were counted");
     for step in steps {
-        println!(
+        out.tell(&format!(
             "P10 wave={} dispatches={} p50_ms={} p99_ms={} max_ms={} hosts={hosts} target=50",
             step["wave"], step["count"], step["p50_millis"], step["p99_millis"], step["max_millis"]
-        );
+        ))?;
     }
     control_plane.stop();
     Ok(())
 }
 
 /// P8: a release of which some hosts fail, a storm, a lost database.
-pub(super) fn storm(hosts: usize, times: &Times) -> Result<()> {
+pub(super) fn storm(hosts: usize, times: &Times, out: &mut Figures) -> Result<()> {
     let folder = folder(hosts, &[hosts.div_ceil(100), hosts.div_ceil(10)], times.soak);
     let mut control_plane = start(&folder, hosts, times);
     let url = control_plane.url.clone();
@@ -110,7 +111,7 @@ pub(super) fn storm(hosts: usize, times: &Times) -> Result<()> {
     ensure!(again["count"] == hosts, "{} of {hosts} were heard after the storm", again["count"]);
     // No number where the swarm ended within the first minute.
     let mean = after["mean_per_sec"].as_f64().unwrap_or(f64::NAN);
-    println!(
+    out.tell(&format!(
         "P8 served={}/{hosts} last_ms={} mean_per_s={mean:.1} peak_to_mean={:.2} settled_s={:.0} wipe_s={:.1} heartbeat_p99_ms={} \
          ends={ended} errors={} target=everyone,peak/mean<3",
         again["count"],
@@ -120,7 +121,7 @@ pub(super) fn storm(hosts: usize, times: &Times) -> Result<()> {
         recovered.as_secs_f64(),
         figures["heartbeat"]["p99_millis"],
         figures["errors"]
-    );
+    ))?;
     control_plane.check_log();
     control_plane.stop();
     Ok(())

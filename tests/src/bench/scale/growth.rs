@@ -9,6 +9,7 @@ use wavegate_control_plane::core::{Core, Input, Output, Token};
 use wavegate_proto::ids::HostName;
 use wavegate_proto::time::Now;
 
+use super::super::figures::Figures;
 use super::super::options::Counted;
 use super::fleet::{Fleet, Shape};
 
@@ -24,18 +25,18 @@ const SIZES: [usize; 2] = [1_000, 100_000];
 /// The function below that is counted, and nothing else.
 const COUNTED: &str = "*growth*counted*";
 
-pub(in super::super) fn measure(quick: bool) -> Result<()> {
+pub(in super::super) fn measure(quick: bool, out: &mut Figures) -> Result<()> {
     let sizes = if quick { [100, 400] } else { SIZES };
     for (name, what) in [("heartbeat", Counted::Heartbeats), ("event", Counted::Events)] {
         let [small, large] = sizes;
         let (few, many) = (instructions(what, small)?, instructions(what, large)?);
         #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
         let ratio = many as f64 / few as f64;
-        println!(
+        out.tell(&format!(
             "P3 {name} ratio={ratio:.2} instructions={}/{} hosts={small}/{large} target=1.25",
             few / REQUESTS as u64,
             many / REQUESTS as u64,
-        );
+        ))?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use wavegate_control_plane::core::Input;
 use wavegate_proto::ids::HostName;
 
+use super::super::figures::Figures;
 use super::fleet::{Fleet, Shape};
 use super::{millis, quantile};
 
@@ -18,7 +19,7 @@ const FIRST_WAVE: usize = 64;
 /// How often nothing is planned.
 const TICKS: usize = 1000;
 
-pub(in super::super) fn measure(hosts: usize) -> Result<()> {
+pub(in super::super) fn measure(hosts: usize, out: &mut Figures) -> Result<()> {
     let of_each = (hosts / ROLLOUTS).max(FIRST_WAVE + 1);
     let sizes = [FIRST_WAVE, of_each - FIRST_WAVE];
     let shape = Shape { channels: ROLLOUTS, sizes: &sizes, soak_secs: 7 * 86_400 };
@@ -38,13 +39,13 @@ pub(in super::super) fn measure(hosts: usize) -> Result<()> {
         ensure!(number == 0 || outputs.is_empty(), "there was something to do: {outputs:?}");
     }
     let (median, p99) = (quantile(&mut ticks, 0.5), quantile(&mut ticks, 0.99));
-    println!(
+    out.tell(&format!(
         "P4 idle_us={:.1} idle_p99_us={:.1} cold_ms={:.1} hosts={} rollouts={ROLLOUTS} target=200us,100ms",
         millis(median) * 1e3,
         millis(p99) * 1e3,
         millis(cold),
         ROLLOUTS * of_each,
-    );
+    ))?;
     Ok(())
 }
 

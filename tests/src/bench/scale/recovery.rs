@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 use wavegate_control_plane::core::{HostFilter, PageRequest, Query};
 
+use super::super::figures::Figures;
 use super::fleet::{Fleet, Shape};
 use super::millis;
 
@@ -43,7 +44,7 @@ pub(super) fn in_flight(hosts: usize) -> Result<Fleet> {
     Ok(fleet)
 }
 
-pub(in super::super) fn measure(hosts: usize) -> Result<()> {
+pub(in super::super) fn measure(hosts: usize, out: &mut Figures) -> Result<()> {
     let mut fleet = in_flight(hosts)?;
     let before = picture(&mut fleet)?;
     let events: usize =
@@ -58,11 +59,11 @@ pub(in super::super) fn measure(hosts: usize) -> Result<()> {
     for (before, after) in before.iter().zip(&after) {
         ensure!(before == after, "before the wipe {before}, after it {after}");
     }
-    println!(
+    out.tell(&format!(
         "P5 processing_s={:.1} hosts={hosts} events={events} documents={} target=60s",
         millis(spent) / 1e3,
         before.len(),
-    );
+    ))?;
     Ok(())
 }
 

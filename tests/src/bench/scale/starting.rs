@@ -7,12 +7,13 @@ use rusqlite::{Connection, OpenFlags};
 use wavegate_control_plane::core::{Core, Stored};
 use wavegate_control_plane::store::Store;
 
+use super::super::figures::Figures;
 use super::fleet::{Fleet, config};
 use super::{millis, quantile, recovery};
 
 const ROUNDS: usize = 5;
 
-pub(in super::super) fn measure(hosts: usize) -> Result<()> {
+pub(in super::super) fn measure(hosts: usize, out: &mut Figures) -> Result<()> {
     let fleet = recovery::in_flight(hosts)?;
     let mut rows = 0;
     let (mut ours, mut reference) = (Vec::new(), Vec::new());
@@ -24,12 +25,12 @@ pub(in super::super) fn measure(hosts: usize) -> Result<()> {
         ours.push(start(&fleet)?);
     }
     let (ours, reference) = (quantile(&mut ours, 0.5), quantile(&mut reference, 0.5));
-    println!(
+    out.tell(&format!(
         "P6 ratio={:.2} ours_ms={:.0} reference_ms={:.0} log_rows={rows} hosts={hosts} target=3",
         millis(ours) / millis(reference),
         millis(ours),
         millis(reference),
-    );
+    ))?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use anyhow::Result;
 use wavegate_control_plane::core::Input;
 use wavegate_proto::ids::HostName;
 
+use super::super::figures::Figures;
 use super::fleet::{Fleet, Shape};
 use super::plot::{self, Line, Panel};
 use super::{millis, planning, quantile, starting};
@@ -31,11 +32,15 @@ struct Row {
     resident_bytes: u64,
 }
 
-pub(in super::super) fn measure(sizes: &[usize], picture: Option<&Path>) -> Result<()> {
+pub(in super::super) fn measure(
+    sizes: &[usize],
+    picture: Option<&Path>,
+    out: &mut Figures,
+) -> Result<()> {
     let mut rows = Vec::new();
     for hosts in sizes {
         let row = row(*hosts)?;
-        println!("{row}");
+        out.tell(&row.to_string())?;
         rows.push(row);
     }
     picture.map_or(Ok(()), |path| plot::write(path, &panels(&rows)))
