@@ -3,8 +3,8 @@
 use std::process::Command;
 
 /// P3 counts heartbeats and events apart; P10 shows each wave after the first.
-const EXPECTED: [&str; 13] =
-    ["P1", "P2", "P7", "P3", "P3", "P4", "P5", "P6", "P8", "P9", "P10", "P10", "P10"];
+const EXPECTED: [&str; 14] =
+    ["P1", "P2", "P7", "downloads", "P3", "P3", "P4", "P5", "P6", "P8", "P9", "P10", "P10", "P10"];
 
 #[test]
 fn a_quick_run_measures_both_sides_and_finds_every_acknowledged_event() {

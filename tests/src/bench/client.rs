@@ -53,12 +53,38 @@ impl Connection {
                 head = read_head(&self.received)?;
             }
             let Some(Head { status, body_begins, body_ends }) = head else { continue };
+            if body_ends - body_begins > MAX_ANSWER_BYTES {
+                bail!("an answer of {} bytes", body_ends - body_begins);
+            }
             if self.received.len() > body_ends {
                 bail!("more than one answer");
             }
             if self.received.len() == body_ends {
                 self.body_begins = body_begins;
                 return Ok(status);
+            }
+        }
+    }
+
+    /// Sends a whole request and lets the body of its answer pass: the status, and how many bytes it had.
+    pub(super) async fn let_pass(&mut self, request: &[u8]) -> Result<(u16, usize)> {
+        self.stream.write_all(request).await?;
+        self.stream.flush().await?;
+        self.received.clear();
+        let (mut head, mut passed) = (None, 0);
+        loop {
+            let read = self.stream.read_buf(&mut self.received).await?;
+            if read == 0 {
+                bail!("the server closed the connection");
+            }
+            passed += read;
+            if head.is_none() {
+                head = read_head(&self.received)?;
+            }
+            let Some(Head { status, body_begins, body_ends }) = head else { continue };
+            self.received.clear();
+            if passed >= body_ends {
+                return Ok((status, body_ends - body_begins));
             }
         }
     }
@@ -82,9 +108,6 @@ fn read_head(received: &[u8]) -> Result<Option<Head>> {
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>())
     });
     let length = length.transpose()?.unwrap_or(0);
-    if length > MAX_ANSWER_BYTES {
-        bail!("an answer of {length} bytes");
-    }
     Ok(Some(Head { status, body_begins: end + 4, body_ends: end + 4 + length }))
 }
 

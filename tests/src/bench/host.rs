@@ -77,10 +77,9 @@ impl Host {
         ];
         for event in events {
             let entry = self.next_entry(event);
-            self.head = chain_journal(&self.head, &entry);
             let status = self.send(&self.events_request(&entry)?).await?;
             ensure!(status == 200, "{status} to {entry:?}: {}", self.answer());
-            self.acknowledged = entry.seq;
+            self.keep(&entry);
         }
         Ok(())
     }
@@ -88,6 +87,14 @@ impl Host {
     /// Waits for a dispatch as long as the control plane lets it; says how that was answered.
     pub(super) async fn wait_for_dispatch(&mut self) -> Result<u16> {
         self.send(&request("GET", "/v1/agent/dispatch?wait_secs=120", b"")).await
+    }
+
+    /// Fetches a file of what it is to run: how many bytes came.
+    pub(super) async fn fetch(&mut self, path: &str) -> Result<usize> {
+        match self.connection.let_pass(&request("GET", path, b"")).await? {
+            (200, bytes) => Ok(bytes),
+            (status, _) => bail!("{status} to {path}"),
+        }
     }
 
     async fn dispatch(&mut self) -> Result<Dispatch> {
@@ -196,6 +203,12 @@ impl Host {
             events: vec![entry.clone()],
         };
         Ok(request("POST", "/v1/agent/events", &serde_json::to_vec(&events)?))
+    }
+
+    /// Adds an entry that was acknowledged to the journal.
+    pub(super) fn keep(&mut self, entry: &JournalEntry) {
+        self.head = chain_journal(&self.head, entry);
+        self.acknowledged = entry.seq;
     }
 
     /// Notes that a report was acknowledged. The head stays where it is: heartbeats are measured before

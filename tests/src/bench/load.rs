@@ -58,23 +58,8 @@ impl Sides {
     /// Starts both servers, lets every host of ours take its dispatch, and learns from it how long the
     /// answers are.
     pub(super) async fn start(scene: &Scene, size: &Size) -> Result<Self> {
-        let server = Server::start(Role::Ours, scene.dir(), 0)?;
-        // The others connect when the release is adopted: idle connections are closed.
-        let first = scene.clients()?.into_iter().next().context("a host")?;
-        Host::connect(first, server.address).await?.report().await?;
-        let mut ours = Side::connect(server, scene).await?;
-        for host in &mut ours.hosts {
-            host.report().await?;
-        }
-        for host in &mut ours.hosts {
-            host.activate().await?;
-        }
-        let mut answer_bytes = 0;
-        for host in &mut ours.hosts {
-            host.report().await?;
-            host.check_heartbeat_answer()?;
-            answer_bytes = host.answer_bytes();
-        }
+        let ours = Side::ours(scene).await?;
+        let answer_bytes = ours.hosts.last().context("a host")?.answer_bytes();
         eprintln!(
             "{} hosts report, a heartbeat's answer has {answer_bytes} bytes",
             size.connections
@@ -99,6 +84,26 @@ impl Sides {
 }
 
 impl Side {
+    /// The control plane, with every host that speaks soaking.
+    pub(super) async fn ours(scene: &Scene) -> Result<Self> {
+        let server = Server::start(Role::Ours, scene.dir(), 0)?;
+        // The others connect when the release is adopted: idle connections are closed.
+        let first = scene.clients()?.into_iter().next().context("a host")?;
+        Host::connect(first, server.address).await?.report().await?;
+        let mut ours = Self::connect(server, scene).await?;
+        for host in &mut ours.hosts {
+            host.report().await?;
+        }
+        for host in &mut ours.hosts {
+            host.activate().await?;
+        }
+        for host in &mut ours.hosts {
+            host.report().await?;
+            host.check_heartbeat_answer()?;
+        }
+        Ok(ours)
+    }
+
     async fn connect(server: Server, scene: &Scene) -> Result<Self> {
         let mut hosts = Vec::new();
         for client in scene.clients()? {

@@ -76,15 +76,18 @@ pub enum Target {
     P9,
     /// From the last host of a wave to the dispatches of the next.
     P10,
+    /// How long heartbeats and events take while content goes out to everybody.
+    Downloads,
     /// What everything costs at a thousand hosts and up to a million.
     Growth,
 }
 
 impl Target {
-    const BY_DEFAULT: [Self; 10] = [
+    const BY_DEFAULT: [Self; 11] = [
         Self::P1,
         Self::P2,
         Self::P7,
+        Self::Downloads,
         Self::P3,
         Self::P4,
         Self::P5,
@@ -99,7 +102,8 @@ impl Target {
     pub fn needs_servers(self) -> bool {
         match self {
             Self::P1 | Self::P2 | Self::P7 => true,
-            Self::P3
+            Self::Downloads
+            | Self::P3
             | Self::P4
             | Self::P5
             | Self::P6
@@ -160,6 +164,8 @@ pub struct Size {
     pub connections: usize,
     /// Further hosts, which only wait.
     pub waiting: usize,
+    /// Bytes of what those are to have; with 0 nothing is to be fetched.
+    pub asset_bytes: usize,
     /// Rounds of each side.
     pub rounds: usize,
     /// How long a round takes.
@@ -200,6 +206,7 @@ impl Options {
             hosts: self.hosts.unwrap_or(hosts).max(connections + waiting),
             connections,
             waiting,
+            asset_bytes: 0,
             rounds: self.rounds.unwrap_or(rounds).max(1),
             round: Duration::from_secs_f64(self.seconds.unwrap_or(seconds).max(0.05)),
         }

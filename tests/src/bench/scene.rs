@@ -12,11 +12,13 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType}
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+use serde_json::json;
 use tempfile::TempDir;
 use wavegate_control_plane::clock::wall;
 use wavegate_proto::artifact::release::ReleaseFiles;
 use wavegate_proto::artifact::release_dir;
-use wavegate_proto::ids::{ClosureId, HostName};
+use wavegate_proto::canonical::canonical_bytes;
+use wavegate_proto::ids::{BlobId, ClosureId, HostName, WaveIndex};
 use wavegate_proto::signing::SignatureFile;
 
 use super::options::Size;
@@ -109,7 +111,12 @@ impl Scene {
         self.dir.path()
     }
 
-    /// What everybody is to run.
+    /// What those who wait are to have, by its path on the server.
+    pub(super) fn asset_path(bytes: usize) -> String {
+        format!("/v1/assets/{}", BlobId::of(&asset(bytes)))
+    }
+
+    /// What everybody is to run who speaks.
     pub(super) fn closure() -> Result<ClosureId> {
         CLOSURE.parse().map_err(anyhow::Error::msg)
     }
@@ -170,14 +177,16 @@ fn certificate(
 /// The speaking hosts are the first wave; the rest of the fleet waits behind them.
 fn write_release(kit: &Kit, folder: &Path, size: &Size) -> Result<()> {
     let waves = [size.connections, size.hosts - size.connections];
-    let spec = stable("r1", &Scene::closure()?, &waves, policy(&[SOAK_SECS, 60]));
+    let mut spec = stable("r1", &Scene::closure()?, &waves, policy(&[SOAK_SECS, 60]));
+    if size.asset_bytes > 0 {
+        let closure = write_closure(folder, &asset(size.asset_bytes))?;
+        for entry in spec.entries.iter_mut().filter(|entry| entry.wave > WaveIndex(0)) {
+            entry.closure = ClosureId::Bundle(closure);
+        }
+    }
     let signed_at = wall().truncated_to_secs();
     let ReleaseFiles { fleet, fleet_sig, rollouts } = kit.files(1, signed_at, &[spec]);
-    let put = |path: &str, bytes: &[u8]| -> Result<()> {
-        let path = folder.join(path);
-        std::fs::create_dir_all(path.parent().context("a path in a folder")?)?;
-        Ok(std::fs::write(path, bytes)?)
-    };
+    let put = |path: &str, bytes: &[u8]| put(folder, path, bytes);
     let signatures = |file: &SignatureFile| serde_json::to_vec(file);
     put(&release_dir::signature_of(release_dir::FLEET), &signatures(&fleet_sig)?)?;
     put(release_dir::FLEET, &fleet)?;
@@ -189,4 +198,31 @@ fn write_release(kit: &Kit, folder: &Path, size: &Size) -> Result<()> {
         put(&release_dir::hosts(&id), &rollout.hosts)?;
     }
     Ok(())
+}
+
+/// One file of so many bytes.
+fn asset(bytes: usize) -> Vec<u8> {
+    vec![b'x'; bytes]
+}
+
+/// A closure with that file, and the file.
+fn write_closure(folder: &Path, asset: &[u8]) -> Result<BlobId> {
+    let id = BlobId::of(asset);
+    let closure = canonical_bytes(&json!({
+        "schema_version": 1, "profile": "", "max_parallel": 4, "probes": [],
+        "resources": [{
+            "id": "content", "kind": "file", "path": "/srv/content", "mode": "0644",
+            "create_parents": false, "on_drift": "correct", "depends_on": [], "one_way": false,
+            "owner": null, "group": null, "health_gate": null, "asset": id, "size": asset.len(),
+        }],
+    }));
+    put(folder, &release_dir::asset(id), asset)?;
+    put(folder, &release_dir::closure(BlobId::of(&closure)), &closure)?;
+    Ok(BlobId::of(&closure))
+}
+
+fn put(folder: &Path, path: &str, bytes: &[u8]) -> Result<()> {
+    let path = folder.join(path);
+    std::fs::create_dir_all(path.parent().context("a path in a folder")?)?;
+    Ok(std::fs::write(path, bytes)?)
 }

@@ -30,7 +30,7 @@ fn millis(time: Duration) -> f64 {
     clippy::cast_sign_loss,
     reason = "counts of rounds"
 )]
-fn quantile(times: &mut [Duration], share: f64) -> Duration {
+pub(super) fn quantile(times: &mut [Duration], share: f64) -> Duration {
     times.sort_unstable();
     let index = (times.len() as f64 * share) as usize;
     times.get(index.min(times.len().saturating_sub(1))).copied().unwrap_or_default()
