@@ -58,6 +58,10 @@ impl Supervised {
     }
 
     fn start(&mut self) {
+        self.start_by(&mut Command::new("/bin/sh"));
+    }
+
+    fn start_by(&mut self, shell: &mut Command) {
         let agent = self.host.command();
         let script = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../packaging/systemd/wavegate-agent-supervise");
@@ -66,7 +70,7 @@ impl Supervised {
             .append(true)
             .open(self.host.path("agent.log"))
             .unwrap();
-        let supervisor = Command::new("/bin/sh")
+        let supervisor = shell
             .arg(script)
             .arg(self.program())
             .args(agent.get_args())
@@ -290,6 +294,22 @@ async fn a4_stopped_in_the_moment_the_agent_ends_it_ends_as_the_agent_did() {
         .await;
     send(pid, rustix::process::Signal::CONT);
     assert_eq!(supervisor.wait().unwrap().code(), Some(0));
+}
+
+/// The agent may be gone before the supervisor, interrupted while it waited, looks at it again: a shell that takes its time
+/// before each command.
+#[tokio::test(flavor = "multi_thread")]
+async fn a4_stopped_on_a_busy_machine_it_ends_as_the_agent_did() {
+    let mut this = Supervised::new().await;
+    this.stop();
+    let log = this.host.path("agent.log");
+    this.start_by(Command::new("/bin/sh").arg("-x").env("PS4", "$(sleep 0.1)+ "));
+    this.until("it has started again, and its end is waited for", |_| {
+        let text = std::fs::read_to_string(&log).unwrap();
+        text.matches("agent started").count() == 2 && text.contains("+ wait ")
+    })
+    .await;
+    assert_eq!(tokio::task::block_in_place(|| this.stop()), Some(0));
 }
 
 /// Killed at any point of its update, the host comes to the same end.
