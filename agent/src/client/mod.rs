@@ -9,10 +9,12 @@ mod backoff;
 mod body;
 mod calls;
 mod error;
+mod pace;
 mod tls;
 
 pub use backoff::Backoff;
 pub use error::ClientError;
+pub use pace::Pace;
 pub use tls::{Credentials, TlsError, install_crypto_provider};
 
 use std::path::Path;

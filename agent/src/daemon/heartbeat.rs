@@ -11,6 +11,7 @@ use wavegate_state_machine::agent::{AgentInput, HostFacts};
 use super::contact::ContactLog;
 use super::inbox::{HandedIn, Stopped};
 use super::shell::{MAX_HEARTBEAT, MIN_HEARTBEAT, Shell};
+use crate::client::Pace;
 use crate::clock;
 
 /// While waiting for another host, its news should come soon.
@@ -21,7 +22,7 @@ const MIN_DISTANCE: Duration = Duration::from_millis(500);
 
 /// Sends heartbeats until the agent stops.
 pub(super) async fn run(shell: &Shell) -> Result<(), Stopped> {
-    let mut backoff = shell.backoff();
+    let (mut backoff, mut pace) = (shell.backoff(), Pace::default());
     let mut contact = ContactLog::new(shell);
     let mut handed_in: Option<HandedIn> = None;
     loop {
@@ -42,7 +43,7 @@ pub(super) async fn run(shell: &Shell) -> Result<(), Stopped> {
                 if let Some(own) = &shell.own {
                     tokio::task::block_in_place(|| own.prove());
                 }
-                let pace = take_pace(shell, &answer);
+                let interval = take_interval(shell, &answer);
                 shell.announced_trust.send_replace(answer.trust_version.unwrap_or(0));
                 // While the disk is full nothing is decided, and heartbeats go on: one answer waits.
                 if handed_in.as_mut().is_none_or(HandedIn::is_decided) {
@@ -50,11 +51,11 @@ pub(super) async fn run(shell: &Shell) -> Result<(), Stopped> {
                     handed_in = Some(shell.inbox.hand_in(input).await?);
                 }
                 backoff = shell.backoff();
-                // A tenth of jitter: a fleet that started at once drifts apart.
-                pace.mul_f64(0.9 + 0.1 * fastrand::f64())
+                pace.after_answer(interval, fastrand::f64())
             }
             Err(error) => {
                 contact.missed(shell, &error).await?;
+                pace.missed();
                 backoff.after_error(&error)
             }
         };
@@ -70,11 +71,11 @@ pub(super) async fn run(shell: &Shell) -> Result<(), Stopped> {
     }
 }
 
-fn take_pace(shell: &Shell, answer: &HeartbeatAnswer) -> Duration {
+fn take_interval(shell: &Shell, answer: &HeartbeatAnswer) -> Duration {
     let asked = Duration::from_secs(answer.next_heartbeat_secs);
-    let pace = asked.clamp(MIN_HEARTBEAT, MAX_HEARTBEAT);
-    shell.pace.send_replace(pace);
-    pace
+    let interval = asked.clamp(MIN_HEARTBEAT, MAX_HEARTBEAT);
+    shell.pace.send_replace(interval);
+    interval
 }
 
 fn facts(shell: &Shell) -> io::Result<HostFacts> {

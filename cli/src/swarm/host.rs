@@ -13,7 +13,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use wavegate_agent::client::{Backoff, ClientError, ControlPlane, Credentials};
+use wavegate_agent::client::{Backoff, ClientError, ControlPlane, Credentials, Pace};
 use wavegate_agent::clock;
 use wavegate_proto::artifact::proof::{HostPlan, verify_rollout_proof};
 use wavegate_proto::artifact::rules::{Freshness, SerialFloor, VerifyContext};
@@ -56,6 +56,7 @@ pub(super) struct Host {
     doing: FuturesUnordered<Doing>,
     rng: Rng,
     backoff: Backoff,
+    pace: Pace,
     heartbeat: Turn,
     poll: Turn,
     post: Turn,
@@ -141,6 +142,7 @@ impl Host {
             doing: FuturesUnordered::new(),
             rng,
             backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
+            pace: Pace::default(),
             heartbeat: turn,
             poll: turn,
             post: turn,
@@ -194,6 +196,7 @@ impl Host {
         self.disconnect();
         // A new process has not failed yet, and reports at once.
         self.backoff.reset();
+        self.pace = Pace::default();
         self.heartbeat.due = Instant::now();
         self.work = None;
         self.probing = None;
@@ -216,6 +219,7 @@ impl Host {
     /// The connection is cut; what was under way is lost.
     fn cut(&mut self) {
         self.in_storm = true;
+        self.pace.missed();
         let lost_heartbeat = self.heartbeat.under_way;
         self.disconnect();
         if !lost_heartbeat {

@@ -79,10 +79,14 @@ impl Host {
                 }
                 self.settle_in(&answer);
                 self.input(AgentInput::HeartbeatAnswered(answer));
-                let pace = Duration::from_secs(self.core.next_heartbeat_secs());
-                self.heartbeat.due = self.heartbeat.due.min(Instant::now()) + pace;
+                let interval = Duration::from_secs(self.core.next_heartbeat_secs());
+                let wait = self.pace.after_answer(interval, self.rng.f64());
+                self.heartbeat.due = Instant::now() + wait;
             }
-            Err(error) => self.heartbeat.due = Instant::now() + self.wait_after(&error),
+            Err(error) => {
+                self.pace.missed();
+                self.heartbeat.due = Instant::now() + self.wait_after(&error);
+            }
         }
     }
 
