@@ -26,7 +26,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// O1: of a fleet that was answered in one moment, no second has three times its share from then on.
+    /// O1: of a fleet that was answered in one moment, no second has twice its share from then on, nor less than half.
     #[test]
     fn o1_a_fleet_that_was_answered_at_once_is_apart_in_the_next_interval() {
         let (hosts, interval_secs) = (15_000_u32, 30_usize);

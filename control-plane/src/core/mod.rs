@@ -240,6 +240,7 @@ impl Core {
         }
         self.flushed_at = now.mono;
         let mut hosts: Vec<HostName> = std::mem::take(&mut self.unflushed).into_iter().collect();
+        // The same rows in the same order in every run.
         hosts.sort_unstable();
         let rows = hosts.into_iter().filter_map(|host| {
             let live = &self.fleet.hosts.get(&host)?.liveness;

@@ -1,6 +1,7 @@
 //! A keep-alive HTTP/1.1 connection over mTLS that costs as little as possible: what is measured is the
 //! server.
 
+use std::cmp::Ordering;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// The most bytes of an answer.
+/// The most bytes of an answer that is kept.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// An open connection.
@@ -41,50 +42,42 @@ impl Connection {
 
     /// Sends a whole request and returns the status of its answer.
     pub(super) async fn send(&mut self, request: &[u8]) -> Result<u16> {
-        self.stream.write_all(request).await?;
-        self.stream.flush().await?;
-        self.received.clear();
-        let mut head = None;
-        loop {
-            if self.stream.read_buf(&mut self.received).await? == 0 {
-                bail!("the server closed the connection");
-            }
-            if head.is_none() {
-                head = read_head(&self.received)?;
-            }
-            let Some(Head { status, body_begins, body_ends }) = head else { continue };
-            if body_ends - body_begins > MAX_ANSWER_BYTES {
-                bail!("an answer of {} bytes", body_ends - body_begins);
-            }
-            if self.received.len() > body_ends {
-                bail!("more than one answer");
-            }
-            if self.received.len() == body_ends {
-                self.body_begins = body_begins;
-                return Ok(status);
-            }
-        }
+        let head = self.exchange(request, true).await?;
+        self.body_begins = head.body_begins;
+        Ok(head.status)
     }
 
     /// Sends a whole request and lets the body of its answer pass: the status, and how many bytes it had.
     pub(super) async fn let_pass(&mut self, request: &[u8]) -> Result<(u16, usize)> {
+        let head = self.exchange(request, false).await?;
+        Ok((head.status, head.body_ends - head.body_begins))
+    }
+
+    async fn exchange(&mut self, request: &[u8], keeps_body: bool) -> Result<Head> {
         self.stream.write_all(request).await?;
         self.stream.flush().await?;
         self.received.clear();
-        let (mut head, mut passed) = (None, 0);
+        let (mut head, mut came) = (None, 0);
         loop {
             let read = self.stream.read_buf(&mut self.received).await?;
             if read == 0 {
                 bail!("the server closed the connection");
             }
-            passed += read;
+            came += read;
             if head.is_none() {
                 head = read_head(&self.received)?;
             }
-            let Some(Head { status, body_begins, body_ends }) = head else { continue };
-            self.received.clear();
-            if passed >= body_ends {
-                return Ok((status, body_ends - body_begins));
+            let Some(found) = head else { continue };
+            let Head { body_begins, body_ends, .. } = found;
+            if !keeps_body {
+                self.received.clear();
+            } else if body_ends - body_begins > MAX_ANSWER_BYTES {
+                bail!("an answer of {} bytes", body_ends - body_begins);
+            }
+            match came.cmp(&body_ends) {
+                Ordering::Less => {}
+                Ordering::Equal => return Ok(found),
+                Ordering::Greater => bail!("more than one answer"),
             }
         }
     }

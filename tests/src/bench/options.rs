@@ -97,7 +97,7 @@ impl Target {
         Self::P10,
     ];
 
-    /// Whether it needs the servers over mTLS.
+    /// Whether it needs the servers over mTLS that some of them share.
     #[must_use]
     pub fn needs_servers(self) -> bool {
         match self {
