@@ -4,24 +4,17 @@
 //! Not here: which blob may be fetched by whom (see `routes::assets`), how much waits for the reducer (see
 //! [`crate::service::Lane`]).
 
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use futures_util::StreamExt as _;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use wavegate_proto::wire::problem::ProblemCode;
 
 use super::error::ApiError;
+use super::throttle::Throttle;
 use crate::config::Limits;
-
-/// Since no time: a download that is held back by us does not stand still.
-const WAITS_FOR_US: u64 = u64::MAX;
-
-/// Pieces of files have at most so many bytes.
-const PIECE_BYTES: u32 = 64 * 1024;
 
 /// What is on its way.
 #[derive(Debug)]
@@ -32,14 +25,14 @@ pub struct Downloads {
     stall: Duration,
     start: Instant,
     under_way: Mutex<Vec<Weak<Place>>>,
-    pace: Option<Arc<DefaultDirectRateLimiter>>,
+    throttle: Option<Arc<Throttle>>,
 }
 
 /// The place of one download; given back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     subject: String,
-    /// When it took its last piece, in milliseconds since the start; [`WAITS_FOR_US`] while the pace holds it.
+    /// When it took its last piece, or may take the next, in milliseconds since the start.
     last_millis: AtomicU64,
 }
 
@@ -47,17 +40,14 @@ impl Downloads {
     /// With these bounds; 0 is none.
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
-        let pace = NonZeroU32::new(limits.download_bytes_per_second).map(|bytes| {
-            let burst = bytes.max(NonZeroU32::MIN.saturating_add(PIECE_BYTES - 1));
-            Arc::new(RateLimiter::direct(Quota::per_second(bytes).allow_burst(burst)))
-        });
+        let start = Instant::now();
         Self {
             max: limits.downloads,
             max_per_identity: limits.downloads_per_identity,
             stall: limits.stall,
-            start: Instant::now(),
+            start,
             under_way: Mutex::default(),
-            pace,
+            throttle: Throttle::of(limits.download_bytes_per_second, start).map(Arc::new),
         }
     }
 
@@ -87,30 +77,29 @@ impl Downloads {
 
     /// The body at the pace that all downloads share; its place is taken until it has been sent.
     pub(super) fn paced(&self, body: Body, place: Arc<Place>) -> Body {
-        let (pace, start) = (self.pace.clone(), self.start);
+        let (throttle, start) = (self.throttle.clone(), self.start);
         Body::from_stream(body.into_data_stream().then(move |piece| {
-            let (pace, place) = (pace.clone(), place.clone());
+            let (throttle, place) = (throttle.clone(), place.clone());
             async move {
                 let piece = piece?;
-                let bytes = u32::try_from(piece.len()).ok().and_then(NonZeroU32::new);
-                if let (Some(pace), Some(bytes)) = (pace, bytes) {
-                    place.last_millis.store(WAITS_FOR_US, Ordering::Relaxed);
-                    // A piece that is larger than the burst would never go; there is none.
-                    let _never = pace.until_n_ready(bytes).await;
+                let now = Instant::now();
+                let departure = throttle.map_or(now, |it| it.departure(now, piece.len()).max(now));
+                place.last_millis.store(millis(departure - start), Ordering::Relaxed);
+                if departure > now {
+                    tokio::time::sleep_until(departure.into()).await;
                 }
-                place.last_millis.store(millis(start), Ordering::Relaxed);
                 Ok::<Bytes, axum::Error>(piece)
             }
         }))
     }
 
     fn millis(&self) -> u64 {
-        millis(self.start)
+        millis(self.start.elapsed())
     }
 }
 
-fn millis(start: Instant) -> u64 {
-    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+fn millis(since_start: Duration) -> u64 {
+    u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn full(detail: &str) -> ApiError {
@@ -121,10 +110,17 @@ fn full(detail: &str) -> ApiError {
 mod tests {
     use super::*;
 
+    const PIECE_BYTES: usize = 64 * 1024;
+
     fn downloads(change: impl FnOnce(&mut Limits)) -> Downloads {
         let mut limits = Limits::default();
         change(&mut limits);
         Downloads::new(&limits)
+    }
+
+    fn pieces(count: usize) -> Body {
+        let piece = || Ok::<_, std::io::Error>(vec![7; PIECE_BYTES]);
+        Body::from_stream(futures_util::stream::iter((0..count).map(move |_| piece())))
     }
 
     /// G14: one caller cannot take all places; what has been sent makes room.
@@ -165,10 +161,8 @@ mod tests {
             limits.stall = Duration::ZERO;
             limits.download_bytes_per_second = 1;
         });
-        let pieces = [7, 7].map(|byte| Ok::<_, std::io::Error>(vec![byte; PIECE_BYTES as usize]));
-        let body = Body::from_stream(futures_util::stream::iter(pieces));
         let place = downloads.admit("host/a".to_owned()).unwrap();
-        let mut body = downloads.paced(body, place).into_data_stream();
+        let mut body = downloads.paced(pieces(2), place).into_data_stream();
         body.next().await.unwrap().unwrap();
         assert!(futures_util::poll!(body.next()).is_pending(), "the burst is used up");
         while downloads.millis() == 0 {
@@ -177,23 +171,53 @@ mod tests {
         assert!(downloads.admit("host/b".to_owned()).is_err());
     }
 
+    /// G14: each download gets its part, however many there are.
     #[tokio::test]
-    async fn all_downloads_share_a_pace() {
+    async fn g14_all_downloads_share_a_pace_piece_by_piece() {
         let downloads = downloads(|limits| limits.download_bytes_per_second = 1_000_000);
+        let order = Mutex::new(Vec::new());
         let started = Instant::now();
-        let send = async |name| {
-            let piece = Bytes::from(vec![7; PIECE_BYTES as usize]);
-            let body = futures_util::stream::iter(
-                (0..10).map(move |_| Ok::<_, std::io::Error>(piece.clone())),
-            );
-            let body = downloads
-                .paced(Body::from_stream(body), downloads.admit(format!("host/{name}")).unwrap());
-            axum::body::to_bytes(body, usize::MAX).await.unwrap().len()
+        let send = async |name: &'static str| {
+            let place = downloads.admit(format!("host/{name}")).unwrap();
+            let mut body = downloads.paced(pieces(5), place).into_data_stream();
+            while let Some(piece) = body.next().await {
+                assert_eq!(piece.unwrap().len(), PIECE_BYTES);
+                order.lock().unwrap().push(name);
+            }
         };
-        let (one, other) = tokio::join!(send("a"), send("b"));
-        assert_eq!((one, other), (655_360, 655_360));
-        // A second's worth goes at once, the other 310,720 bytes at the pace.
+        tokio::join!(send("a"), send("b"), send("c"));
+        let order = order.into_inner().unwrap();
+        assert_eq!(order.len(), 15);
+        // The first one goes before the others have come.
+        for turn in order[1..13].chunks(3) {
+            let mut turn = turn.to_vec();
+            turn.sort_unstable();
+            assert_eq!(turn, ["a", "b", "c"], "{order:?}");
+        }
+        // One piece goes at once, the other 917,504 bytes at the pace.
         let took = started.elapsed();
-        assert!(took >= Duration::from_millis(300), "{took:?}");
+        assert!(took >= Duration::from_millis(900), "{took:?}");
+    }
+
+    /// G14: a connection that is not looked at, because its client takes nothing, keeps nobody waiting.
+    #[tokio::test]
+    async fn g14_a_download_that_waits_and_is_left_alone_holds_up_no_other() {
+        let downloads = downloads(|limits| {
+            limits.downloads = 2;
+            limits.stall = Duration::from_millis(1);
+            limits.download_bytes_per_second = 1_000_000;
+        });
+        let mut left = downloads
+            .paced(pieces(3), downloads.admit("host/a".to_owned()).unwrap())
+            .into_data_stream();
+        left.next().await.unwrap().unwrap();
+        assert!(futures_util::poll!(left.next()).is_pending(), "it waits for its turn");
+        let other = downloads.paced(pieces(3), downloads.admit("host/b".to_owned()).unwrap());
+        let other =
+            tokio::time::timeout(Duration::from_secs(20), axum::body::to_bytes(other, usize::MAX));
+        assert_eq!(other.await.expect("it goes on").unwrap().len(), 3 * PIECE_BYTES);
+        let (third, fourth) =
+            ["host/c", "host/d"].map(|name| downloads.admit(name.to_owned())).into();
+        assert!(third.is_ok() && fourth.is_ok(), "it could have gone on, and has lost its place");
     }
 }

@@ -1,9 +1,8 @@
 //! HTTPS for agents and operators, and a plain listener for reads.
 //!
 //! [`table`] lists every route with who may use it; `routes/` holds them, one file an area; [`identity`]
-//! reads the caller from the certificate; `listener` and `connection` accept; [`limiter`] and [`disk`] say when it is
-//! too much; `error` is where problems
-//! become responses.
+//! reads the caller from the certificate; `listener` and `connection` accept; [`limiter`], [`downloads`] and [`disk`] say
+//! when it is too much; `error` is where problems become responses.
 //!
 //! Not here: decisions (see [`crate::core`]).
 
@@ -29,6 +28,7 @@ pub mod scopes;
 pub mod streams;
 pub mod table;
 mod tails;
+mod throttle;
 pub mod tls;
 
 pub use context::{Context, Shared};

@@ -18,13 +18,13 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts this program as `role`, and waits until it listens.
-    pub(super) fn start(role: Role, dir: &Path, answer_bytes: usize) -> Result<Self> {
+    /// Starts this program as `role` with further arguments, and waits until it listens.
+    pub(super) fn start(role: Role, dir: &Path, arguments: &[String]) -> Result<Self> {
         let program = std::env::current_exe().context("find this program")?;
         let mut process = Command::new(program)
             .args(["--serve", role.as_str(), "--dir"])
             .arg(dir)
-            .args(["--answer-bytes", &answer_bytes.to_string()])
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

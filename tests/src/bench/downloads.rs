@@ -1,5 +1,6 @@
 //! How long heartbeats and events take while content goes out to everybody (O6, G14): first with nothing else going
-//! on, then while hosts fetch a file over and over, as fast as they get it.
+//! on, then while hosts fetch a file over and over, as fast as they get it. Once with the bound on bytes a second that
+//! the control plane has when nothing is said, once without.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustls::ClientConfig;
 use tokio::runtime::Runtime;
 use tokio::time::MissedTickBehavior;
+use wavegate_control_plane::config::Limits;
 use wavegate_proto::ids::HostName;
 
 use super::figures::Figures;
@@ -30,6 +32,9 @@ const PACE: Duration = Duration::from_millis(100);
 /// So many rounds of the other targets are one of this.
 const ROUNDS: u32 = 3;
 
+/// As many bytes a second as go out.
+const UNBOUNDED: u32 = 0;
+
 /// How long requests took.
 #[derive(Default)]
 struct Times {
@@ -37,20 +42,54 @@ struct Times {
     events: Vec<Duration>,
 }
 
+/// What was seen with one bound.
+struct Seen {
+    quiet: Times,
+    busy: Times,
+    /// What was fetched, and in what time.
+    bytes: usize,
+    elapsed: Duration,
+}
+
 pub(super) fn measure(size: Size, out: &mut Figures) -> Result<()> {
     let size = Size { waiting: size.waiting.min(FETCHERS), asset_bytes: ASSET_BYTES, ..size };
-    let scene = Scene::make(&size)?;
+    let shipped = Limits::default().download_bytes_per_second;
+    for bound in [shipped, UNBOUNDED] {
+        let Seen { mut quiet, mut busy, bytes, elapsed } = with_bound(&size, bound)?;
+        let pair = |of: fn(&mut Times) -> &mut Vec<Duration>, share, times: [&mut Times; 2]| {
+            times
+                .map(|times| format!("{:.1}", quantile(of(times), share).as_secs_f64() * 1e3))
+                .join("/")
+        };
+        out.tell(&format!(
+            "downloads bound_mb_per_s={} heartbeat_p50_ms={} heartbeat_p99_ms={} event_p50_ms={} event_p99_ms={} mb_per_s={} fetchers={} hosts={}",
+            if bound == UNBOUNDED { "none".to_owned() } else { (bound / 1_000_000).to_string() },
+            pair(|times| &mut times.heartbeats, 0.5, [&mut quiet, &mut busy]),
+            pair(|times| &mut times.heartbeats, 0.99, [&mut quiet, &mut busy]),
+            pair(|times| &mut times.events, 0.5, [&mut quiet, &mut busy]),
+            pair(|times| &mut times.events, 0.99, [&mut quiet, &mut busy]),
+            bytes as u128 / elapsed.as_micros(),
+            size.waiting,
+            size.hosts,
+        ))?;
+    }
+    Ok(())
+}
+
+fn with_bound(size: &Size, bytes_per_second: u32) -> Result<Seen> {
+    let scene = Scene::make(size)?;
     // Apart, so that those who speak do not wait for those who fetch on this side.
     let (speaking, fetching) = (Runtime::new()?, Runtime::new()?);
-    let mut ours = speaking.block_on(Side::ours(&scene))?;
-    let mut quiet = speaking.block_on(speak(&mut ours, size.round * ROUNDS))?;
+    let bound = ["--download-bytes-per-second".to_owned(), bytes_per_second.to_string()];
+    let mut ours = speaking.block_on(Side::ours(&scene, &bound))?;
+    let quiet = speaking.block_on(speak(&mut ours, size.round * ROUNDS))?;
     let stop = Arc::new(AtomicBool::new(false));
     let begun = Instant::now();
     let mut fetchers = Vec::new();
     for client in scene.waiting_clients()? {
         fetchers.push(fetching.spawn(fetch(client, ours.server.address, stop.clone())));
     }
-    let mut busy = speaking.block_on(speak(&mut ours, size.round * ROUNDS))?;
+    let busy = speaking.block_on(speak(&mut ours, size.round * ROUNDS))?;
     stop.store(true, Ordering::Relaxed);
     let mut bytes = 0;
     for fetcher in fetchers {
@@ -59,22 +98,8 @@ pub(super) fn measure(size: Size, out: &mut Figures) -> Result<()> {
         bytes += fetched;
     }
     let elapsed = begun.elapsed();
-    let pair = |of: fn(&mut Times) -> &mut Vec<Duration>, share, times: [&mut Times; 2]| {
-        times
-            .map(|times| format!("{:.1}", quantile(of(times), share).as_secs_f64() * 1e3))
-            .join("/")
-    };
-    out.tell(&format!(
-        "downloads heartbeat_p50_ms={} heartbeat_p99_ms={} event_p50_ms={} event_p99_ms={} mb_per_s={} fetchers={} hosts={}",
-        pair(|times| &mut times.heartbeats, 0.5, [&mut quiet, &mut busy]),
-        pair(|times| &mut times.heartbeats, 0.99, [&mut quiet, &mut busy]),
-        pair(|times| &mut times.events, 0.5, [&mut quiet, &mut busy]),
-        pair(|times| &mut times.events, 0.99, [&mut quiet, &mut busy]),
-        bytes as u128 / elapsed.as_micros(),
-        size.waiting,
-        size.hosts,
-    ))?;
-    ours.server.stop()
+    ours.server.stop()?;
+    Ok(Seen { quiet, busy, bytes, elapsed })
 }
 
 /// Each host sends a heartbeat and an event in turn, at its pace; the hosts one after the other.

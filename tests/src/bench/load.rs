@@ -58,13 +58,14 @@ impl Sides {
     /// Starts both servers, lets every host of ours take its dispatch, and learns from it how long the
     /// answers are.
     pub(super) async fn start(scene: &Scene, size: &Size) -> Result<Self> {
-        let ours = Side::ours(scene).await?;
+        let ours = Side::ours(scene, &[]).await?;
         let answer_bytes = ours.hosts.last().context("a host")?.answer_bytes();
         eprintln!(
             "{} hosts report, a heartbeat's answer has {answer_bytes} bytes",
             size.connections
         );
-        let server = Server::start(Role::Reference, scene.dir(), answer_bytes)?;
+        let answers = ["--answer-bytes".to_owned(), answer_bytes.to_string()];
+        let server = Server::start(Role::Reference, scene.dir(), &answers)?;
         let reference = Side::connect(server, scene).await?;
         Ok(Self { ours, reference })
     }
@@ -84,9 +85,9 @@ impl Sides {
 }
 
 impl Side {
-    /// The control plane, with every host that speaks soaking.
-    pub(super) async fn ours(scene: &Scene) -> Result<Self> {
-        let server = Server::start(Role::Ours, scene.dir(), 0)?;
+    /// The control plane, started with these further arguments, with every host that speaks soaking.
+    pub(super) async fn ours(scene: &Scene, arguments: &[String]) -> Result<Self> {
+        let server = Server::start(Role::Ours, scene.dir(), arguments)?;
         // The others connect when the release is adopted: idle connections are closed.
         let first = scene.clients()?.into_iter().next().context("a host")?;
         Host::connect(first, server.address).await?.report().await?;

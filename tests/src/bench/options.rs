@@ -51,6 +51,9 @@ pub struct Options {
     /// How many bytes the reference answers to a heartbeat.
     #[arg(long, hide = true, default_value_t = 0)]
     pub answer_bytes: usize,
+    /// How many bytes a second the control plane lets go out; as it is shipped unless it is said.
+    #[arg(long, hide = true)]
+    pub download_bytes_per_second: Option<u32>,
 }
 
 /// What is measured.

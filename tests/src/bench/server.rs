@@ -25,7 +25,7 @@ pub(super) fn run(role: Role, options: &Options) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("start the server's runtime")?;
     runtime.block_on(async {
         match role {
-            Role::Ours => ours::serve(&files).await,
+            Role::Ours => ours::serve(&files, options.download_bytes_per_second).await,
             Role::Reference => reference::serve(&files, options.answer_bytes).await,
         }
     })
