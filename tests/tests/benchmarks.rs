@@ -3,7 +3,7 @@
 use std::process::Command;
 
 /// Downloads go out with a bound and without; P3 counts heartbeats and events apart; P10 shows each wave after the first.
-const EXPECTED: &str = "P1 P2 P7 downloads downloads P3 P3 P4 P5 P6 P8 P9 P10 P10 P10";
+const EXPECTED: &str = "P1 P2 P7 handshakes downloads downloads P3 P3 P4 P5 P6 P8 P9 P10 P10 P10";
 
 #[test]
 fn a_quick_run_measures_both_sides_and_finds_every_acknowledged_event() {

@@ -87,6 +87,9 @@ impl ServerTls {
             .with_single_cert(chain_certificates, key)
             .map_err(rustls_error)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // Sealed and kept by the hosts: a store of their sessions would have to hold the whole fleet. With each reading
+        // of the files the keys are new, so that no session outlives the authority that was believed.
+        config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(rustls_error)?;
         let expires_at = expires_at.ok_or_else(|| TlsError::File {
             path: chain.to_owned(),
             reason: "its first certificate cannot be read".to_owned(),

@@ -18,6 +18,7 @@ mod process;
 mod publishing;
 mod rebuild;
 mod renewal;
+mod resumption;
 mod roles;
 mod store;
 mod stream;

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, HandshakeKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -38,6 +38,11 @@ impl Connection {
         let name = ServerName::try_from("localhost")?;
         let stream = TlsConnector::from(tls).connect(name, stream).await?;
         Ok(Self { stream, received: Vec::with_capacity(4096), body_begins: 0 })
+    }
+
+    /// Whether the session is a new one.
+    pub(super) fn handshake_kind(&self) -> Option<HandshakeKind> {
+        self.stream.get_ref().1.handshake_kind()
     }
 
     /// Sends a whole request and returns the status of its answer.

@@ -4,15 +4,18 @@
 //! Reading order: [`options`] is the command line; [`scene`] makes a fleet and its certificates;
 //! [`server`] runs the control plane or the bare reference in a process of its own; [`client`],
 //! [`host`] and [`load`] are the load, the same for both; [`rounds`] compares; [`heartbeats`] is P1,
-//! [`durable_events`] is P2, [`memory`] P7, [`downloads`] what content that goes out does to both; [`swarm`] P8 and P10, [`idle`] P9; [`scale`] has the rest.
+//! [`durable_events`] is P2, [`memory`] P7, [`handshakes`] what a connection costs, [`downloads`] what content that goes out does to P1 and P2;
+//! [`swarm`] P8 and P10, [`idle`] P9; [`scale`] has the rest.
 //!
 //! Not here: the figures seen (see `docs/performance.md`).
 
 mod child;
 mod client;
+mod cores;
 mod downloads;
 mod durable_events;
 mod figures;
+mod handshakes;
 mod heartbeats;
 mod host;
 mod idle;
@@ -44,6 +47,7 @@ pub fn run(options: &Options) -> Result<()> {
     if let Some(what) = options.count {
         return scale::growth::count(what, options.size().hosts);
     }
+    cores::keep_to(options.cores)?;
     let (over_tls, alone): (Vec<_>, Vec<_>) =
         options.targets().into_iter().partition(|target| target.needs_servers());
     let mut out = Figures::open(options.json.as_deref())?;
@@ -67,7 +71,7 @@ fn measure_alone(options: &Options, target: Target, out: &mut Figures) -> Result
         Target::P10 => swarm::steps(options.swarm(10_000), &swarm::Times::of(options.quick), out),
         Target::Growth => scale::table::measure(&options.sizes(), options.plot.as_deref(), out),
         Target::Downloads => downloads::measure(options.size(), out),
-        Target::P1 | Target::P2 | Target::P7 => Ok(()),
+        Target::P1 | Target::P2 | Target::P7 | Target::Handshakes => Ok(()),
     }
 }
 
@@ -87,6 +91,7 @@ async fn measure(options: &Options, targets: &[Target], out: &mut Figures) -> Re
             Target::P1 => heartbeats::measure(&mut sides, &size, out).await?,
             Target::P2 => durable_events::measure(&mut sides, &scene, &size, out).await?,
             Target::P7 => memory::measure(&sides, &scene, &size, out).await?,
+            Target::Handshakes => handshakes::measure(&sides, &scene, &size, out).await?,
             Target::Downloads
             | Target::P3
             | Target::P4

@@ -30,6 +30,9 @@ pub struct Options {
     /// How long a round takes, in seconds.
     #[arg(long)]
     seconds: Option<f64>,
+    /// How many cores it keeps to, with what it starts; the targets are for two. 0: all.
+    #[arg(long, default_value_t = 2)]
+    pub cores: usize,
     /// The agent that P9 looks at; the one beside this program by default.
     #[arg(long)]
     pub agent: Option<PathBuf>,
@@ -79,6 +82,8 @@ pub enum Target {
     P9,
     /// From the last host of a wave to the dispatches of the next.
     P10,
+    /// What a connection costs, with a whole handshake and resumed.
+    Handshakes,
     /// How long heartbeats and events take while content goes out to everybody.
     Downloads,
     /// What everything costs at a thousand hosts and up to a million.
@@ -86,10 +91,11 @@ pub enum Target {
 }
 
 impl Target {
-    const BY_DEFAULT: [Self; 11] = [
+    const BY_DEFAULT: [Self; 12] = [
         Self::P1,
         Self::P2,
         Self::P7,
+        Self::Handshakes,
         Self::Downloads,
         Self::P3,
         Self::P4,
@@ -104,7 +110,7 @@ impl Target {
     #[must_use]
     pub fn needs_servers(self) -> bool {
         match self {
-            Self::P1 | Self::P2 | Self::P7 => true,
+            Self::P1 | Self::P2 | Self::P7 | Self::Handshakes => true,
             Self::Downloads
             | Self::P3
             | Self::P4
