@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use wavegate_proto::time::Mono;
 use wavegate_proto::wire::enroll::{EnrollRequest, RenewRequest};
+use wavegate_proto::wire::problem::ProblemCode;
 use wavegate_state_machine::agent::RenewalStep;
 
 use super::certificate::{CertificateError, OwnCertificate};
@@ -70,8 +71,7 @@ async fn look(shell: &Shell, own: &mut OwnCertificate) -> Result<(), RenewalErro
     let chain_pem = match own.step(clock::now()) {
         RenewalStep::Wait { .. } => return Ok(()),
         RenewalStep::Renew => match renew(shell, own).await {
-            // The control plane's clock may be ahead: for it, this certificate has ended.
-            Err(RenewalError::Client(ClientError::Unreachable(_))) => by_key_alone(own).await?,
+            Err(RenewalError::Client(error)) if is_over_there(&error) => by_key_alone(own).await?,
             renewed => renewed?,
         },
         RenewalStep::RenewExpired => by_key_alone(own).await?,
@@ -97,6 +97,13 @@ fn take_up(
 async fn renew(shell: &Shell, own: &OwnCertificate) -> Result<String, RenewalError> {
     let csr_pem = key::request(&key::read_pem(&own.key)?)?;
     Ok(shell.control_plane.renew(&RenewRequest { csr_pem }).await?.chain_pem)
+}
+
+/// The control plane's clock may be ahead, and for it this certificate has ended: it ends the handshake, or answers so over
+/// a connection that is open, or resumed.
+fn is_over_there(error: &ClientError) -> bool {
+    matches!(error, ClientError::Unreachable(_))
+        || error.code() == Some(ProblemCode::ClientCertificateRequired.as_str())
 }
 
 async fn by_key_alone(own: &OwnCertificate) -> Result<String, RenewalError> {

@@ -98,6 +98,18 @@ async fn an_expired_certificate_is_renewed_by_the_key_alone() {
     agent.stop().await.unwrap();
 }
 
+/// By the control plane's clock it has ended, by the host's it is only due; the connection was there before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_has_ended_for_the_control_plane_is_renewed_by_the_key_alone() {
+    let host = Host::new().await;
+    host.ca.aged_host(FLEET, HOST, Duration::from_secs(600)).write(host.dir.path(), "host");
+    let cp = &host.control_plane;
+    cp.world().refuse_renewing = Some(ProblemCode::ClientCertificateRequired);
+    let agent = host.start_with(renewing(&host));
+    cp.until("it is renewed", |world| world.issued == ["expired"]).await;
+    agent.stop().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_joins_by_its_token_at_the_first_start_however_long_that_takes() {
     let host = Host::new().await;

@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub(crate) tokens: Vec<String>,
     /// Refused so many times, with this code, before a token is taken.
     pub(crate) refuse_joining: Option<(ProblemCode, usize)>,
+    /// What a renewal with the certificate is answered.
+    pub(crate) refuse_renewing: Option<ProblemCode>,
     /// How many dispatches were handed out.
     pub(crate) dispatches_served: usize,
     /// How many requests met a lie.
@@ -318,6 +320,10 @@ async fn enroll(State(cp): State<ControlPlane>, body: Bytes) -> Response {
 }
 
 async fn renew(State(cp): State<ControlPlane>, body: Bytes) -> Response {
+    let refusal = cp.world().refuse_renewing;
+    if let Some(code) = refusal {
+        return problem(&Problem::new(code, "not with this"));
+    }
     let request: RenewRequest = serde_json::from_slice(&body).unwrap();
     // Answered when there is something that a renewal could disturb.
     let polls = |world: &World| world.requests.iter().any(|(path, _)| path == "/v1/agent/dispatch");

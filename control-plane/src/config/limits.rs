@@ -79,7 +79,7 @@ impl Default for Limits {
             blob_store_bytes: 64 * 1024 * 1024 * 1024,
             downloads: 256,
             downloads_per_identity: 4,
-            download_bytes_per_second: 125_000_000,
+            download_bytes_per_second: 100_000_000,
             reserve_bytes: 1024 * 1024 * 1024,
             handshake: Duration::from_secs(10),
             headers: Duration::from_secs(30),
@@ -145,7 +145,7 @@ pub struct LimitArgs {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub downloads_per_identity: Option<usize>,
-    /// Bytes a second of all downloads together [default: 125000000, what a line of 1 Gbit/s carries].
+    /// Bytes a second of all downloads together [default: 100000000; 0: no bound].
     #[arg(long, value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub download_bytes_per_second: Option<u32>,
@@ -198,6 +198,6 @@ mod tests {
         assert_eq!(limits.events, Rate { per_second: 5, burst: 10_000 });
         assert_eq!(limits.event_bytes_per_day, 64 << 20);
         assert_eq!((limits.connections_per_identity, limits.reserve_bytes), (8, 1 << 30));
-        assert_eq!(limits.download_bytes_per_second, 125_000_000, "content leaves room by default");
+        assert_eq!(limits.download_bytes_per_second, 100_000_000, "content leaves room by default");
     }
 }

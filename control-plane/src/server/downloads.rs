@@ -4,7 +4,7 @@
 //! Not here: which blob may be fetched by whom (see `routes::assets`), how much waits for the reducer (see
 //! [`crate::service::Lane`]).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,8 @@ pub(super) struct Place {
     subject: String,
     /// When it took its last piece, or may take the next, in milliseconds since the start.
     last_millis: AtomicU64,
+    /// Somebody else may have it: what it was for ends, and can be taken up again where it broke off.
+    is_lost: AtomicBool,
 }
 
 impl Downloads {
@@ -62,6 +64,7 @@ impl Downloads {
             let idle = now.saturating_sub(place.last_millis.load(Ordering::Relaxed));
             let is_kept = idle <= stall;
             own += usize::from(is_kept && place.subject == subject);
+            place.is_lost.store(!is_kept, Ordering::Relaxed);
             is_kept
         });
         if self.max_per_identity > 0 && own >= self.max_per_identity {
@@ -70,7 +73,8 @@ impl Downloads {
         if self.max > 0 && under_way.len() >= self.max {
             return Err(full("as many downloads are under way as there may be"));
         }
-        let place = Arc::new(Place { subject, last_millis: AtomicU64::new(now) });
+        let (last_millis, is_lost) = (AtomicU64::new(now), AtomicBool::new(false));
+        let place = Arc::new(Place { subject, last_millis, is_lost });
         under_way.push(Arc::downgrade(&place));
         Ok(place)
     }
@@ -83,10 +87,17 @@ impl Downloads {
             async move {
                 let piece = piece?;
                 let now = Instant::now();
-                let departure = throttle.map_or(now, |it| it.departure(now, piece.len()).max(now));
+                let slot = throttle.map(|throttle| throttle.slot(now, piece.len()));
+                let departure = slot.as_ref().map_or(now, |slot| slot.departure);
                 place.last_millis.store(millis(departure - start), Ordering::Relaxed);
                 if departure > now {
                     tokio::time::sleep_until(departure.into()).await;
+                }
+                if place.is_lost.load(Ordering::Relaxed) {
+                    return Err(axum::Error::new("nothing was taken for too long"));
+                }
+                if let Some(slot) = slot {
+                    slot.used();
                 }
                 Ok::<Bytes, axum::Error>(piece)
             }
@@ -140,17 +151,21 @@ mod tests {
     }
 
     /// G14: who takes nothing does not keep others waiting.
-    #[test]
-    fn g14_a_download_that_stands_still_loses_its_place() {
+    #[tokio::test]
+    async fn g14_a_download_that_stands_still_loses_its_place() {
         let downloads = downloads(|limits| {
             limits.downloads = 1;
             limits.stall = Duration::ZERO;
         });
-        let _stuck = downloads.admit("host/a".to_owned()).unwrap();
-        while downloads.millis() == 0 {
+        let stuck = downloads.admit("host/a".to_owned()).unwrap();
+        let mut stuck = downloads.paced(pieces(2), stuck).into_data_stream();
+        stuck.next().await.unwrap().unwrap();
+        let taken = downloads.millis();
+        while downloads.millis() == taken {
             std::hint::spin_loop();
         }
         assert!(downloads.admit("host/b".to_owned()).is_ok());
+        assert!(stuck.next().await.unwrap().is_err(), "it goes on beside those that are counted");
     }
 
     /// G14: nobody loses a place by our own pace.
@@ -205,7 +220,7 @@ mod tests {
         let downloads = downloads(|limits| {
             limits.downloads = 2;
             limits.stall = Duration::from_millis(1);
-            limits.download_bytes_per_second = 1_000_000;
+            limits.download_bytes_per_second = 100_000;
         });
         let mut left = downloads
             .paced(pieces(3), downloads.admit("host/a".to_owned()).unwrap())

@@ -88,7 +88,7 @@ impl ServerTls {
             .map_err(rustls_error)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // Sealed and kept by the hosts: a store of their sessions would have to hold the whole fleet. With each reading
-        // of the files the keys are new, so that no session outlives the authority that was believed.
+        // of the files the keys are new, so that no session outlives the authorities that were believed.
         config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(rustls_error)?;
         let expires_at = expires_at.ok_or_else(|| TlsError::File {
             path: chain.to_owned(),

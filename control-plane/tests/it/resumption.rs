@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use wavegate_control_plane::clock::wall;
 
-use crate::fleet::{Certificate, Plan};
+use crate::fleet::{Authority, Certificate, Plan};
 use crate::running::{TestPlane, write_files};
 
 /// One that keeps its tickets, and opens a connection for each question.
@@ -31,14 +31,18 @@ impl Visitor {
 
     /// How the session came about, and the answer to a question for the status.
     async fn visit(&self, plane: &TestPlane) -> (HandshakeKind, String) {
+        self.try_visit(plane).await.unwrap()
+    }
+
+    async fn try_visit(&self, plane: &TestPlane) -> std::io::Result<(HandshakeKind, String)> {
         let stream = TcpStream::connect(plane.running.https).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let mut stream = TlsConnector::from(self.0.clone()).connect(name, stream).await.unwrap();
+        let mut stream = TlsConnector::from(self.0.clone()).connect(name, stream).await?;
         let question = b"GET /v1/status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-        stream.write_all(question).await.unwrap();
+        stream.write_all(question).await?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        (stream.get_ref().1.handshake_kind().unwrap(), answer)
+        stream.read_to_string(&mut answer).await?;
+        Ok((stream.get_ref().1.handshake_kind().unwrap(), answer))
     }
 }
 
@@ -83,7 +87,7 @@ async fn s4_a_session_of_a_revoked_certificate_is_resumed_in_vain() {
     assert!(answer.contains("certificate-revoked"), "{answer}");
 }
 
-/// What was sealed before the certificate, its key or the authorities changed is worth nothing.
+/// What was sealed before the files changed is worth nothing.
 #[tokio::test]
 async fn no_session_outlives_the_files_it_was_made_with() {
     let plane = TestPlane::start().await;
@@ -98,4 +102,22 @@ async fn no_session_outlives_the_files_it_was_made_with() {
             viewer.visit(&plane).await.0 == HandshakeKind::Full
         })
         .await;
+}
+
+/// Nor does it bring back an authority that is believed no more.
+#[tokio::test]
+async fn no_session_outlives_the_authority_of_its_certificate() {
+    let plane = TestPlane::start().await;
+    let (other, file) = (Authority::new(), plane.dir.path().join("client-ca.pem"));
+    let own = plane.fleet.authority.pem.clone();
+    std::fs::write(&file, format!("{own}{}", other.pem)).unwrap();
+    let client_ca = file.clone();
+    let plane = plane.restart_with(|settings| settings.client_ca = Some(client_ca)).await;
+    let viewer = Visitor::new(&plane, &other.issue(&["spiffe://demo/viewer/bob"]));
+    assert_eq!(viewer.visit(&plane).await.0, HandshakeKind::Full);
+    assert_eq!(viewer.visit(&plane).await.0, HandshakeKind::Resumed);
+    std::fs::write(&file, own).unwrap();
+    plane.running.look_again();
+    plane.until("it is refused", async || viewer.try_visit(&plane).await.is_err()).await;
+    assert!(viewer.try_visit(&plane).await.is_err(), "and stays so");
 }

@@ -32,7 +32,7 @@ const PACE: Duration = Duration::from_millis(100);
 /// So many rounds of the other targets are one of this.
 const ROUNDS: u32 = 3;
 
-/// As many bytes a second as go out.
+/// No bound on bytes a second.
 const UNBOUNDED: u32 = 0;
 
 /// How long requests took.
