@@ -98,7 +98,7 @@ async fn an_expired_certificate_is_renewed_by_the_key_alone() {
     agent.stop().await.unwrap();
 }
 
-/// By the control plane's clock it has ended, by the host's it is only due; the connection was there before.
+/// By the control plane's clock it has ended, by the host's it is only due: it is answered, and told to show one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_has_ended_for_the_control_plane_is_renewed_by_the_key_alone() {
     let host = Host::new().await;

@@ -52,6 +52,9 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        if self.takes.is_zero() {
+            return;
+        }
         let mut free_at = self.throttle.free_at.lock().unwrap_or_else(PoisonError::into_inner);
         *free_at = free_at.checked_sub(self.takes).unwrap_or(*free_at);
     }

@@ -29,6 +29,15 @@ impl Visitor {
         Self(Arc::new(config.with_client_auth_cert(chain, key).unwrap()))
     }
 
+    /// One whose session was made and has been resumed.
+    async fn known(plane: &TestPlane, certificate: &Certificate) -> Self {
+        let visitor = Self::new(plane, certificate);
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            assert_eq!(visitor.visit(plane).await.0, kind);
+        }
+        visitor
+    }
+
     /// How the session came about, and the answer to a question for the status.
     async fn visit(&self, plane: &TestPlane) -> (HandshakeKind, String) {
         self.try_visit(plane).await.unwrap()
@@ -92,9 +101,7 @@ async fn s4_a_session_of_a_revoked_certificate_is_resumed_in_vain() {
 async fn no_session_outlives_the_files_it_was_made_with() {
     let plane = TestPlane::start().await;
     let certificate = plane.fleet.authority.issue(&["spiffe://demo/viewer/bob"]);
-    let viewer = Visitor::new(&plane, &certificate);
-    assert_eq!(viewer.visit(&plane).await.0, HandshakeKind::Full);
-    assert_eq!(viewer.visit(&plane).await.0, HandshakeKind::Resumed);
+    let viewer = Visitor::known(&plane, &certificate).await;
     write_files(plane.dir.path(), &plane.fleet);
     plane.running.look_again();
     plane
@@ -113,9 +120,7 @@ async fn no_session_outlives_the_authority_of_its_certificate() {
     std::fs::write(&file, format!("{own}{}", other.pem)).unwrap();
     let client_ca = file.clone();
     let plane = plane.restart_with(|settings| settings.client_ca = Some(client_ca)).await;
-    let viewer = Visitor::new(&plane, &other.issue(&["spiffe://demo/viewer/bob"]));
-    assert_eq!(viewer.visit(&plane).await.0, HandshakeKind::Full);
-    assert_eq!(viewer.visit(&plane).await.0, HandshakeKind::Resumed);
+    let viewer = Visitor::known(&plane, &other.issue(&["spiffe://demo/viewer/bob"])).await;
     std::fs::write(&file, own).unwrap();
     plane.running.look_again();
     plane.until("it is refused", async || viewer.try_visit(&plane).await.is_err()).await;

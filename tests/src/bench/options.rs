@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use wavegate_control_plane::config::Limits;
 
 /// What the control plane bears: the real server over mTLS beside a reference measured in the same run, and
 /// its core and store alone.
@@ -54,9 +55,9 @@ pub struct Options {
     /// How many bytes the reference answers to a heartbeat.
     #[arg(long, hide = true, default_value_t = 0)]
     pub answer_bytes: usize,
-    /// How many bytes a second the control plane lets go out; as it is shipped unless it is said.
-    #[arg(long, hide = true)]
-    pub download_bytes_per_second: Option<u32>,
+    /// How many bytes a second the control plane lets go out.
+    #[arg(long, hide = true, default_value_t = Limits::default().download_bytes_per_second)]
+    pub download_bytes_per_second: u32,
 }
 
 /// What is measured.

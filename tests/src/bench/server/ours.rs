@@ -15,10 +15,7 @@ const HEARTBEAT_SECS: u64 = 2;
 /// The release never changes here.
 const POLL_SECS: u64 = 3600;
 
-pub(super) async fn serve(files: &Files, download_bytes_per_second: Option<u32>) -> Result<()> {
-    let limits = Limits::of_a_load_test();
-    let download_bytes_per_second =
-        download_bytes_per_second.unwrap_or(limits.download_bytes_per_second);
+pub(super) async fn serve(files: &Files, download_bytes_per_second: u32) -> Result<()> {
     let settings = Settings {
         state_dir: files.state(),
         trust: files.trust(),
@@ -34,7 +31,7 @@ pub(super) async fn serve(files: &Files, download_bytes_per_second: Option<u32>)
         poll_secs: POLL_SECS,
         max_blob_bytes: DEFAULT_MAX_BLOB_BYTES,
         retain_secs: DEFAULT_RETAIN_SECS,
-        limits: Limits { download_bytes_per_second, ..limits },
+        limits: Limits { download_bytes_per_second, ..Limits::of_a_load_test() },
     };
     let failure = |failure| anyhow!("the control plane failed: {failure}");
     let running = app::start(&settings).await.map_err(failure)?;
